@@ -1,0 +1,60 @@
+"""What happens in the engine, as frozen values. Whoever counts or shows it subscribes.
+
+No event ever holds what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.reconcile import Trigger
+from engine.trace import StageTrace
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegan:
+    """A turn was admitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """A stage has run."""
+
+    trace: StageTrace
+
+
+@dataclass(frozen=True, slots=True)
+class FirstText:
+    """The first piece of a streamed reply was handed to the caller."""
+
+    after_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The triggers of a turn were looked at; `changed` means that the play came out another."""
+
+    fired: tuple[Trigger, ...]
+    reran: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FigureWithheld:
+    """The price guard held back a figure that nothing vouched for."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """A turn was committed, or ended without a trace."""
+
+    total_ms: float
+    # "committed", "interrupted", "cancelled", or an error's reason.
+    outcome: str
+
+
+Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | TurnEnded
+Emit = Callable[[Event], None]

@@ -1,0 +1,1 @@
+"""The built-in engine: a provider like the others, with no network and no model call."""
