@@ -46,6 +46,7 @@ _FIRST_MASK = 0xE000
 _CLAUSE = r"[^.!?;\n]{2,160}?"
 _CLAUSE_END = r"\s*(?:[.!?;\n]|,?\s(?:but|so|and\sthen|though|which)\b|$)"
 _NAME = r"(?-i:[A-Z][\w&'-]*(?:\s(?:[A-Z][\w&'-]*|of|&))*)"
+_CAPITAL = re.compile(r"(?<!\\)(?:\\\\)*[A-Z]")
 _PLACEHOLDER = re.compile(r"\{([a-z_|]+)\}")
 # A negation shortly before a cue, in the same clause, turns it round; "no I can do 80" answers something.
 _NEGATED = re.compile(
@@ -59,7 +60,8 @@ _CONTEXT_CHARS_MAX = 160
 _SENTENCE = re.compile(r"(?<=[.!?\n])\s+")
 # Cues are written with straight apostrophes and single blanks.
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
-_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"})
+# The dotted capital I is the one letter that grows when it is put in lower case.
+_STRAIGHT = str.maketrans({"\u0130": "I", "\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,17 @@ class _Masked:
     """A message with its typed spans masked, and the way back."""
 
     message: str
+    # As it stands there, and in lower case; both of the same length.
+    cased: str
     text: str
     # Of every masked character, where it starts in the message; one more for the end.
     starts: tuple[int, ...]
     spans: dict[int, _Span]
     # Where the sentences of the masked text start.
     sentences: tuple[int, ...]
+
+    def read_by(self, pattern: re.Pattern[str]) -> str:
+        return self.cased if pattern.flags & re.IGNORECASE else self.text
 
     def sentence(self, start: int, end: int) -> tuple[int, int]:
         """The bounds of the sentence around [start, end) of the masked text, no further than is looked at."""
@@ -141,7 +148,7 @@ class Capture:
             if compiled.masks and compiled.masks.isdisjoint(present):
                 continue
             taken_here = taken[compiled.slot.name]
-            for match in compiled.pattern.finditer(masked.text):
+            for match in compiled.pattern.finditer(masked.read_by(compiled.pattern)):
                 start, end = _place(match)
                 if any(taken_here[start:end]):
                     continue
@@ -200,7 +207,7 @@ class Capture:
         starts.append(len(message))
         whole = "".join(text).translate(_STRAIGHT)
         sentences = (0, *(match.end() for match in _SENTENCE.finditer(whole)))
-        return _Masked(message, whole, tuple(starts), masked, sentences)
+        return _Masked(message, whole, whole.lower(), tuple(starts), masked, sentences)
 
     def _spans(self, message: str, today: date) -> Iterator[_Span]:
         for period in periods(message, today):
@@ -235,7 +242,9 @@ class Capture:
             options = "".join(self._masks[kind] for kind in kinds if kind != "name")
             return group + "|".join([f"[{options}]"] * bool(options) + [_NAME] * ("name" in kinds)) + ")"
 
-        return re.compile(rf"(?<!\w)(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)", re.IGNORECASE)
+        whole = rf"(?<!\w)(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)"
+        # Without capitals it runs on the lower-cased text: a third of the time that ignoring case takes.
+        return re.compile(whole, re.IGNORECASE if _CAPITAL.search(whole) else re.NOFLAG)
 
     # -- from a match to a finding
 
@@ -244,7 +253,7 @@ class Capture:
     ) -> Finding | None:
         cue, slot = compiled.cue, compiled.slot
         sentence_start, sentence_end = masked.sentence(match.start(), match.end())
-        if compiled.unless and compiled.unless.search(masked.text, sentence_start, sentence_end):
+        if compiled.unless and compiled.unless.search(masked.read_by(compiled.unless), sentence_start, sentence_end):
             return None
         start, end = _place(match)
         span = masked.spans.get(start) if end == start + 1 else None
