@@ -1,0 +1,1 @@
+"""What every claim of speed and quality rests on: commands that print figures beside their yardsticks."""

@@ -1,4 +1,4 @@
-"""Two things at once, with the errors of one thing at a time."""
+"""Two things at once, with the errors of one thing at a time; and one thing that nobody may stop."""
 
 from __future__ import annotations
 
@@ -22,3 +22,23 @@ async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) ->
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return one.result(), other.result()
+
+
+async def to_the_end(work: Coroutine[Any, Any, A]) -> A:
+    """Runs what must not be left half done: a cancellation waits until it is over.
+
+    Raises:
+        asyncio.CancelledError: the caller was cancelled meanwhile, whatever the work came to.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # seen, so that nobody warns of it
+    raise cancelled

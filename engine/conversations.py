@@ -73,9 +73,10 @@ class Conversations:
     ) -> Conversation:
         """Opens a conversation with what is known before its first message."""
         start = self._opened(domain_id, "domain", conversation_id)
-        conversation = replace(
-            start.conversation, slots=self._given(start.domain, slots), history=bounded(history)
-        ).written(self.now(), self._expiry())
+        opened = start.conversation
+        conversation = replace(opened, slots=self._given(start.domain, slots), history=bounded(history)).written(
+            opened.create_time, opened.expire_time
+        )
         await self._store.write(Write(tenant, conversation, None))
         return conversation
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from engine.template import TemplateError, parse
 
@@ -75,6 +75,7 @@ class Cue(PackModel):
     the clause, `{name}` a capitalised name. The quote is the clause, else the span of the
     first placeholder, which must take part in every match, unless a group named `span`
     says otherwise; with a `value`, or without a placeholder, it is the whole match.
+    A match starts at a word or a span, never inside a word.
     """
 
     pattern: Pattern
@@ -164,6 +165,8 @@ class Product(PackModel):
     # Other names under which buyers ask for it.
     aliases: tuple[str, ...] = ()
     summary: str
+    # Only products of one category are set against each other.
+    category: str = ""
     price: float = Field(ge=0)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     # What the price is for, in words: "user per month"; empty for one piece.
@@ -197,6 +200,12 @@ class Catalog(PackModel):
     # Approved sentences by name, for the lines of the plays.
     facts: dict[Id, Line]
     answers: tuple[Answer, ...] = ()
+
+    @model_validator(mode="after")
+    def _the_default_exists(self) -> Self:
+        if self.product(self.default_product) is None:
+            raise ValueError(f"default_product: there is no product {self.default_product}")
+        return self
 
     def product(self, product_id: str) -> Product | None:
         return next((product for product in self.products if product.id == product_id), None)
@@ -243,16 +252,31 @@ class Domain(PackModel):
     slots: tuple[Slot, ...]
     plays: tuple[Play, ...]
     catalogs: tuple[Catalog, ...] = Field(min_length=1)
+    # Where nothing that was said points to another one.
+    default_catalog: Id
     policies: tuple[Policy, ...] = ()
     # Names to recognise in messages: canonical form → other forms, by lexicon.
     lexicons: dict[Id, dict[str, tuple[str, ...]]] = {}
     examples: tuple[Example, ...] = ()
 
-    @model_validator(mode="after")
-    def _one_fallback(self) -> Self:
-        if sum(situation.fallback for situation in self.situations) != 1:
-            raise ValueError("situations: exactly one must have fallback = true")
-        return self
+    @field_validator("situations")
+    @classmethod
+    def _one_is_the_fallback(cls, situations: tuple[Situation, ...]) -> tuple[Situation, ...]:
+        if sum(situation.fallback for situation in situations) != 1:
+            raise ValueError("exactly one must have fallback = true")
+        return situations
+
+    @field_validator("default_catalog")
+    @classmethod
+    def _the_default_exists(cls, default: str, info: ValidationInfo) -> str:
+        if "catalogs" in info.data and all(catalog.id != default for catalog in info.data["catalogs"]):
+            raise ValueError(f"there is no catalog {default}")
+        return default
+
+    @cached_property
+    def home(self) -> Catalog:
+        """The default catalog."""
+        return next(catalog for catalog in self.catalogs if catalog.id == self.default_catalog)
 
     @cached_property
     def fallback(self) -> Situation:

@@ -118,7 +118,18 @@ def _is_grounded(domain: Domain, line: str) -> bool:
 
 
 def _slots(domain: Domain) -> Iterator[str]:
-    kinds = {"money", "percent", "quantity", "number", "period", "product", "clause", "name", *domain.lexicons}
+    kinds = {
+        "money",
+        "percent",
+        "quantity",
+        "measure",
+        "number",
+        "period",
+        "product",
+        "clause",
+        "name",
+        *domain.lexicons,
+    }
     for slot in domain.slots:
         if not slot.cues:
             yield f"slot {slot.name}: has no cues, so the built-in engine never finds it"
@@ -131,8 +142,6 @@ def _slots(domain: Domain) -> Iterator[str]:
 
 def _catalogs(domain: Domain) -> Iterator[str]:
     for catalog in domain.catalogs:
-        if catalog.product(catalog.default_product) is None:
-            yield f"catalog {catalog.id}: its default product {catalog.default_product} does not exist"
         known = {*_COMPUTED, *domain.slots_by_name, *catalog.facts}
         texts = {f"fact {name}": text for name, text in catalog.facts.items()}
         texts |= {f"answer {answer.id}": answer.text for answer in catalog.answers}

@@ -31,6 +31,12 @@ class InvalidField(EngineError):
         self.field = field
         self.description = message
 
+    def move_into(self, outer: str) -> None:
+        """Names the field as part of the request that holds this one as its field `outer`."""
+        self.field = f"{outer}.{self.field}"
+        self.message = f"{self.field}: {self.description}"
+        self.metadata["field"] = self.field
+
 
 class Unsupported(InvalidField):
     """An option that this server does not offer; never silently ignored."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
-from engine.conversation import Amount, Exchange, Slots, SlotValue
+from engine.conversation import Amount, Exchange, Period, Slots, SlotValue
 from engine.domain import Catalog, Domain, Policy, Product, SlotType
 from engine.price_guard import Known, known_in
 from engine.template import parse
@@ -38,10 +38,10 @@ def catalog_for(domain: Domain, slots: Slots, message: str, history: Iterable[Ex
     """The catalog that the talk is about.
 
     The product that the buyer is interested in decides; else the latest message with a
-    word of a catalog's trade; else the pack's first catalog.
+    word of a catalog's trade; else the pack's default.
     """
     for slot in domain.slots:
-        if slot.type is SlotType.PRODUCT and slot.name in slots:
+        if slot.type is SlotType.PRODUCT and slots.get(slot.name):
             wanted = slots[slot.name][-1].text
             for catalog in domain.catalogs:
                 if catalog.product(wanted):
@@ -49,10 +49,10 @@ def catalog_for(domain: Domain, slots: Slots, message: str, history: Iterable[Ex
     said = [message, *(exchange.message for exchange in reversed(tuple(history)))]
     for text in said:
         words = set(re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower()))
-        best = max(domain.catalogs, key=lambda catalog: len(words.intersection(catalog.terms)))
+        best = max(domain.catalogs, key=lambda catalog: (len(words & set(catalog.terms)), catalog is domain.home))
         if words.intersection(best.terms):
             return best
-    return domain.catalogs[0]
+    return domain.home
 
 
 def product_for(domain: Domain, catalog: Catalog, slots: Slots) -> Product:
@@ -63,7 +63,7 @@ def product_for(domain: Domain, catalog: Catalog, slots: Slots) -> Product:
                 if product := catalog.product(value.text):
                     return product
     default = catalog.product(catalog.default_product)
-    assert default is not None, "lint proves that the default product exists"
+    assert default is not None, "a catalog without its default product is refused"
     return default
 
 
@@ -96,7 +96,8 @@ def known(domain: Domain, catalog: Catalog) -> Known:
         texts = [
             *catalog.facts.values(),
             *(answer.text for answer in catalog.answers),
-            *(product.summary for product in products),
+            catalog.vendor,
+            *(text for product in products for text in (product.name, product.summary, product.per)),
             *(line for play in domain.plays for line in play.lines),
             *(policy.line for policy in domain.policies),
             *domain.voice.unknown,
@@ -122,11 +123,13 @@ def _readable(value: SlotValue) -> str:
     typed = value.typed
     if isinstance(typed, Amount):
         currency = len(typed.unit) == 3 and typed.unit.isupper()
-        shown = [money(end, typed.unit) if currency else f"{end:,g}" for end in (typed.min, typed.max)]
+        shown = [money(end, typed.unit) if currency else f"{end:,.15g}" for end in (typed.min, typed.max)]
         figure = shown[0] if typed.min == typed.max else f"{shown[0]} to {shown[1]}"
         unit = "" if currency else "%" if typed.unit == "%" else f" {typed.unit}" if typed.unit else ""
         per = "".join(f" per {part}" for part in typed.per.split("/") if part)
         return f"{figure}{unit}{per}"
+    if isinstance(typed, Period) and value.quote:
+        return value.quote
     return value.text.replace("_", " ")
 
 
@@ -147,12 +150,13 @@ def _other_options(catalog: Catalog, product: Product) -> dict[str, str]:
         per = f" per {other.per}" if other.per else ""
         return f"{other.name} at {money(other.price, other.currency)}{per}"
 
-    cheaper = [other for other in catalog.products if other.price < product.price]
+    comparable = [other for other in catalog.products if other.category == product.category]
+    cheaper = [other for other in comparable if other.price < product.price]
     found = {"option": priced(product)}
     if cheaper:
         below = max(cheaper, key=lambda other: other.price)
         found |= {"cheaper": priced(below), "options": f"{priced(below)}, or {priced(product)}"}
-    elif dearer := [other for other in catalog.products if other.price > product.price]:
+    elif dearer := [other for other in comparable if other.price > product.price]:
         above = min(dearer, key=lambda other: other.price)
         found["options"] = f"{priced(product)}, or {priced(above)}"
     return found

@@ -96,17 +96,24 @@ _NOT_COUNTED = frozenset(
     "so some still sure take than thanks that the their them then there these they this those though til till to "
     "today together tomorrow tonight too total tops under until up upfront us ve very was way we well were what when "
     "where which while who why will with within without works would yes yet you your sounds pm oclock since monthly "
-    "yearly annually apiece whatever".split()
+    "yearly annually apiece whatever also asap because considering deal delivered delivery either fair fine great "
+    "here immediately including included instead lol negotiable obo perfect picked pickup pick plz pls reasonable seem "
+    "sharp shipped sir sound then though tops unless versus vs work worth haha hmm bro man thanks thank "
+    "definitely left otherwise perhaps probably looks feels too".split()
 )
 _ORDINAL = frozenset({"st", "nd", "rd", "th"})
 _CLOCK = frozenset({"am", "pm", "o'clock", "oclock"})
 
+# What holds a figure together, besides numbers and units.
+_JOINTS = frozenset("a an and half couple between from to or of per for every - – — /".split())
 _STARTS = frozenset({*_ONES, *_TENS, *_BEFORE, "a", "an", "half", "couple", "between"})
 
 _TOKEN = re.compile(
-    r"(?P<digits>\d(?:[\d.,:/]*\d)?|\.\d+)|(?P<word>us\$|[^\W\d_][^\W_]*(?:['’][^\W\d_]+)?)|(?P<symbol>[^\w\s])",
+    r"(?P<digits>\d(?:[\d.,:/]*\d)?|(?<!\w)\.\d+)|(?P<word>us\$|[^\W\d_][^\W_]*(?:['’][^\W\d_]+)?)|(?P<symbol>[^\w\s])",
     re.IGNORECASE,
 )
+# Beyond it a float no longer tells cents apart, and nobody means it.
+_LARGEST = 1e13
 _PLAIN = re.compile(r"\d*\.?\d+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?")
@@ -144,21 +151,36 @@ def could_grow(text: str) -> int:
 
     For readers of a stream: what stands before the offset is settled.
     """
-    tokens = _Parser(text).tokens
+    parser = _Parser(text)
+    tokens = parser.tokens
     at = len(tokens)
     while at and _may_belong(tokens[at - 1]):
         at -= 1
     # One word more: it may be a noun, a rate or a scale that the next piece completes.
     for _ in range(2):
-        if at and not _ends_sentence(text, tokens[at - 1]):
+        if at and not _ends_sentence(text, tokens[:at]):
             at -= 1
             while at and _may_belong(tokens[at - 1]):
                 at -= 1
-    return tokens[at].start if at < len(tokens) else len(text)
+    offset = _word_start(text, tokens[at].start if at < len(tokens) else len(text))
+    # A figure of several words ("two business days") is not cut between them.
+    for figure in reversed(parser.figures()):
+        if figure.start < offset < figure.end:
+            offset = _word_start(text, figure.start)
+    return offset
 
 
-def _ends_sentence(text: str, token: _Token) -> bool:
-    return token.text in ".!?" and token.end < len(text)
+def _word_start(text: str, offset: int) -> int:
+    """The offset, or where what it would cut in two starts: "K49.99" is one."""
+    while offset and not text[offset - 1].isspace():
+        offset -= 1
+    return offset
+
+
+def _ends_sentence(text: str, tokens: list[_Token]) -> bool:
+    token = tokens[-1]
+    abbreviated = len(tokens) > 1 and tokens[-2].text in _BEFORE
+    return token.text in ".!?" and text[token.end : token.end + 1].isspace() and not abbreviated
 
 
 def _may_belong(token: _Token) -> bool:
@@ -171,7 +193,8 @@ def _may_belong(token: _Token) -> bool:
         or word in _CURRENCIES
         or word in _PERCENT
         or word in _RATES
-        or word in {"a", "an", "and", "half", "couple", "between", "from", "to", "or", "of", "per", "-", "–", "—", "/"}
+        or word in _RATE_ADVERBS
+        or word in _JOINTS
     )
 
 
@@ -279,7 +302,7 @@ class _Parser:
             len(following) > 3
             and following.endswith("s")
             and following not in _NOT_COUNTED
-            and (word == "sales" or not word.endswith("s"))
+            and (word == "sales" or not word.endswith("s") or word.endswith("ss"))
             and self._gap(at + 1) == 1
         )
         return (f"{word} {following}", at + 2) if compound else (word, at + 1)
@@ -298,7 +321,8 @@ class _Parser:
     def scalar(self, at: int, *, money: bool = False) -> _Scalar | None:
         if at >= len(self.tokens):
             return None
-        return self._digits(at, money=money) if self.tokens[at].digits else self._words(at)
+        found = self._digits(at, money=money) if self.tokens[at].digits else self._words(at)
+        return found if found and found.value < _LARGEST else None
 
     def _digits(self, at: int, *, money: bool) -> _Scalar | None:
         token = self.tokens[at]
@@ -307,7 +331,7 @@ class _Parser:
             return None
         after = self.word(at + 1)
         if self.glued(at + 1):
-            if after in _ORDINAL or after in _CLOCK or ((after == ":" or after == "/") and self._digit_at(at + 2)):
+            if after in _ORDINAL or after in _CLOCK or (after in {":", "/"} and self._digit_at(at + 2)):
                 return None
             if after in _GLUED_SCALES and (after != "m" or money):
                 scale = _GLUED_SCALES[after]
@@ -327,7 +351,7 @@ class _Parser:
             pending, at = lead
             if self.word(at) not in _SCALES:
                 return None
-        while True:
+        while total + pending < _LARGEST:
             word = self.word(at)
             if word in _ONES and (pending == 0 or pending % 100 >= 20 or pending % 100 == 0) and pending % 10 == 0:
                 pending += _ONES[word]
@@ -380,7 +404,7 @@ class _Parser:
         return self.tokens[at].start - self.tokens[at - 1].end if 0 < at < len(self.tokens) else 9
 
     def _digit_at(self, at: int) -> bool:
-        return at < len(self.tokens) and self.tokens[at].digits
+        return 0 <= at < len(self.tokens) and self.tokens[at].digits
 
     def _starts_scalar(self, at: int) -> bool:
         return self._digit_at(at) or self.word(at) in _ONES or self.word(at) in _TENS

@@ -40,6 +40,14 @@ class Place:
             self.interrupted = True
             self.timeout.reschedule(asyncio.get_running_loop().time())
 
+    def gave_way(self, error: BaseException) -> bool:
+        """Whether it is the interruption, and nothing besides, that the turn has ended of."""
+        task = asyncio.current_task()
+        cancelled_once = task is not None and task.cancelling() == 1
+        return (
+            self.interrupted and self.timeout.expired() and cancelled_once and isinstance(error, asyncio.CancelledError)
+        )
+
     def settle(self) -> None:
         """All that is left is to write it down: neither deadline nor interruption ends it now."""
         self.settled = True
@@ -80,6 +88,8 @@ class Lanes:
                     await place.turn_came
                 yield place
         except TimeoutError:
+            if not place.timeout.expired():
+                raise  # the body's own
             if place.interrupted:
                 raise Interrupted("a later message of the conversation took this one's place") from None
             raise DeadlineExceeded("the deadline came before the answer was complete") from None

@@ -41,28 +41,51 @@ def load(path: Path) -> Domain:
     if not (path / "pack.toml").is_file():
         raise PackError(f"{path}: no domain pack here (pack.toml is missing)")
     digest = hashlib.sha256()
+    pack = _read(path / "pack.toml", digest)
+    for key in _ELSEWHERE.keys() & pack.keys():
+        raise PackError(f"{path / 'pack.toml'}: {key}: does not belong here{_ELSEWHERE[key]}")
     content: dict[str, Any] = {
-        **_read(path / "pack.toml", digest),
-        "situations": _read(path / "situations.toml", digest).get("situation", []),
-        "slots": [_slot(slot) for slot in _read(path / "slots.toml", digest).get("slot", [])],
-        "plays": _read(path / "plays.toml", digest).get("play", []),
-        "catalogs": [_read(file, digest) for file in sorted((path / "catalogs").glob("*.toml"))],
-        "examples": [
-            {"message": message, "situation": file.stem}
-            for file in sorted((path / "examples").glob("*.toml"))
-            for message in _read(file, digest).get("messages", [])
-        ],
+        **pack,
+        "situations": _tables(path / "situations.toml", "situation", digest),
+        "slots": [_slot(slot) for slot in _tables(path / "slots.toml", "slot", digest)],
+        "plays": _tables(path / "plays.toml", "play", digest),
+        "catalogs": [],
+        "examples": [],
     }
+    files: dict[str, list[Path]] = {"catalogs": sorted((path / "catalogs").glob("*.toml")), "examples": []}
+    content["catalogs"] = [_read(file, digest) for file in files["catalogs"]]
+    for file in sorted((path / "examples").glob("*.toml")):
+        messages = _only(file, "messages", "messages = [...]", digest)
+        content["examples"] += [{"message": message, "situation": file.stem} for message in messages]
+        files["examples"] += [file] * len(messages)
     try:
         return Domain.model_validate({**content, "version": digest.hexdigest()})
     except ValidationError as error:
-        faults = [_fault(path, content, fault["loc"], fault["msg"]) for fault in error.errors()]
+        faults = [_fault(path, content, files, fault["loc"], fault["msg"]) for fault in error.errors()]
         raise PackError("\n".join(faults)) from None
 
 
 def _slot(slot: dict[str, Any]) -> dict[str, Any]:
     """In a file an array of tables is named in the singular, as TOML users expect."""
     return {("cues" if key == "cue" else key): value for key, value in slot.items()}
+
+
+def _tables(file: Path, key: str, digest: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    tables = _only(file, key, f"[[{key}]]", digest)
+    if not all(isinstance(table, dict) for table in tables):
+        raise PackError(f"{file}: {key}: is to be written as [[{key}]]")
+    return tables
+
+
+def _only(file: Path, key: str, sample: str, digest: Any) -> list[Any]:  # noqa: ANN401
+    """The list under the one key that a file may have."""
+    content = _read(file, digest)
+    for other in content.keys() - {key}:
+        raise PackError(f"{file}: {other}: there is no such key; expected {sample}")
+    items = content.get(key, [])
+    if not isinstance(items, list):
+        raise PackError(f"{file}: {key}: is to be written as {sample}")
+    return items
 
 
 def _read(file: Path, digest: Any) -> dict[str, Any]:  # noqa: ANN401  (hashlib's type has no public name)
@@ -72,23 +95,35 @@ def _read(file: Path, digest: Any) -> dict[str, Any]:  # noqa: ANN401  (hashlib'
         return tomllib.loads(raw.decode())
     except FileNotFoundError:
         raise PackError(f"{file}: the file is missing") from None
+    except OSError as error:
+        raise PackError(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PackError(f"{file}: {error}") from None
 
 
 _FILES = {"situations": "situations.toml", "slots": "slots.toml", "plays": "plays.toml"}
+# Keys of a whole pack that stand in no pack.toml, and where they do.
+_ELSEWHERE = {part: f", but in {file}" for part, file in _FILES.items()} | {
+    "catalogs": ", but in catalogs/, a file each",
+    "examples": ", but in examples/, a file for each situation",
+    "version": ": it is computed from the files",
+}
 
 
-def _fault(path: Path, content: dict[str, Any], location: tuple[int | str, ...], message: str) -> str:
+def _fault(
+    path: Path, content: dict[str, Any], files: dict[str, list[Path]], location: tuple[int | str, ...], message: str
+) -> str:
     """One fault as a line: file, key, what is wrong; list items go by their id where they have one."""
-    part = str(location[0]) if location else ""
+    part = str(location[0])
     keys = []
     value: Any = content
     for key in location:
         value = _child(value, key)
         named = value.get("id") or value.get("name") if isinstance(value, dict) else None
         keys.append(f"[{named or key}]" if isinstance(key, int) else f".{key}")
-    where = path / _FILES.get(part, f"{part}/" if part in {"catalogs", "examples"} else "pack.toml")
+    where = path / _FILES.get(part, "pack.toml")
+    if part in files:
+        where = files[part][location[1]] if len(location) > 1 and isinstance(location[1], int) else path / part
     return f"{where}: {''.join(keys).lstrip('.')}: {message}"
 
 

@@ -15,19 +15,21 @@ money, percentages and lengths of time are all checked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, product
 
 from engine.errors import EngineError
 from engine.figures import Figure, Kind, could_grow, digit_runs, figures
 
 _PROSE_COUNT_MAX = 12
-_TIMES = re.compile(r"(?:day|week|month|quarter|year|hour|minute|night)s?\b")
+_TIMES = re.compile(r"\b(?:day|week|month|quarter|year|hour|minute|night)s?\b")
 _TOTAL_WORDS = re.compile(
     r"\b(?:comes? to|total\w*|altogether|in all|makes?|adds? up to|equals|works out (?:at|to))\b|=", re.IGNORECASE
 )
 _MONTHS = (1, 12)
+_HALF_A_CENT = 0.005001
 
 
 class UnverifiedFigure(EngineError):
@@ -75,21 +77,32 @@ def known_in(texts: Iterable[str], prices: Iterable[float] = ()) -> Known:
     return Known(frozenset(money), frozenset(percents), frozenset(counts), frozenset(verbatim))
 
 
-@dataclass(slots=True)
 class PriceGuard:
-    """Checks one reply while it is written.
+    """Checks one reply while it is written."""
 
-    Args:
-        facts: what the catalog and the policy say.
-        buyer: what the buyer has said.
-    """
+    def __init__(self, facts: Known, computed: Callable[[], Known], buyer: Callable[[], Known]) -> None:
+        """Most replies state no figure that is not in the catalog, so the rest is read when it is needed.
 
-    facts: Known
-    buyer: Known
-    _pending: str = field(default="", init=False)
-    _stated: list[Figure] = field(default_factory=list, init=False)
-    # What was said since the last figure.
-    _since: str = field(default="", init=False)
+        Args:
+            facts: what the catalog and the policy say.
+            computed: what the engine has computed from them for this reply.
+            buyer: what the buyer has said.
+        """
+        self._facts = facts
+        self._read_computed = computed
+        self._read_buyer = buyer
+        self._pending = ""
+        self._stated: list[Figure] = []
+        # What was said since the last figure.
+        self._since = ""
+
+    @cached_property
+    def _approved(self) -> Known:
+        return self._facts | self._read_computed()
+
+    @cached_property
+    def _buyer(self) -> Known:
+        return self._read_buyer()
 
     def feed(self, text: str) -> str:
         """Takes the next piece; returns what may be sent now.
@@ -122,36 +135,46 @@ class PriceGuard:
 
     def _check_verbatim(self, digits: str) -> None:
         """Digits that are no figure (a clock time, the number of a norm) must be quoted as they are."""
-        if digits not in self.facts.verbatim | self.buyer.verbatim:
+        if not any(digits in known.verbatim for known in self._sources()):
             raise UnverifiedFigure(Kind.NUMBER)
 
     def _check(self, figure: Figure) -> None:
-        known = self.facts | self.buyer
-        if figure.kind is Kind.MONEY:
-            fine = self._money_is_known(figure, known)
-        elif figure.kind is Kind.PERCENT:
-            fine = known.percents >= _ends(figure)
-        else:
-            prose = not figure.digits and figure.max <= _PROSE_COUNT_MAX and not _TIMES.match(figure.unit)
-            fine = prose or known.counts | known.money >= _ends(figure)
-        if not fine:
+        if not any(self._is_known(figure, known) for known in self._sources()):
             raise UnverifiedFigure(figure.kind)
+
+    def _sources(self) -> Iterator[Known]:
+        """All that vouches for a figure, more and more of it."""
+        yield self._facts
+        yield self._approved
+        yield self._approved | self._buyer
+
+    def _is_known(self, figure: Figure, known: Known) -> bool:
+        if figure.kind is Kind.MONEY:
+            return self._money_is_known(figure, known)
+        if figure.kind is Kind.PERCENT:
+            return known.percents >= _ends(figure)
+        prose = not figure.digits and figure.max <= _PROSE_COUNT_MAX and not _TIMES.search(figure.unit)
+        return prose or known.counts | known.money >= _ends(figure)
 
     def _money_is_known(self, figure: Figure, known: Known) -> bool:
         counts = {value for other in self._stated if other.kind in {Kind.COUNT, Kind.NUMBER} for value in _ends(other)}
         prices = {value for other in self._stated if other.kind is Kind.MONEY for value in _ends(other)}
         differences = {_cents(abs(one - other)) for one, other in combinations(prices, 2)}
-        if counts and prices and not figure.per and _TOTAL_WORDS.search(self._since):
-            return set(_totals(counts, prices, known.percents)) | differences >= _ends(figure)
-        computed = _totals(counts | self.buyer.counts | {1.0}, prices | self.facts.money, known.percents)
-        return known.money | differences | set(computed) >= _ends(figure)
+        obliged = counts and prices and not figure.per and _TOTAL_WORDS.search(self._since)
+        unexplained = _ends(figure) - differences - (set() if obliged else known.money)
+        if unexplained and not obliged:
+            counts, prices = counts | self._buyer.counts | {1.0}, prices | self._approved.money
+        # Whatever discount the buyer asks for: only the policy's are given.
+        return all(_is_total(value, counts, prices, self._facts.percents) for value in unexplained)
 
 
-def _totals(counts: Set[float], prices: Set[float], percents: Set[float]) -> Iterator[float]:
-    """Counts times prices, for a month or a year, whole or less a discount, and the discount itself."""
-    shares = {1.0} | {1 - percent / 100 for percent in percents} | {percent / 100 for percent in percents}
-    for count, price, months, share in product(counts, prices, _MONTHS, shares):
-        yield _cents(count * price * months * share)
+def _is_total(value: float, counts: Set[float], prices: Set[float], percents: Set[float]) -> bool:
+    """Whether it is a count times a price, for a month or a year, whole or less a discount, or the discount itself."""
+    shares = [1.0, *(1 - percent / 100 for percent in percents), *(percent / 100 for percent in percents)]
+    return any(
+        abs(count * price * months * share - value) < _HALF_A_CENT
+        for share, months, count, price in product(shares, _MONTHS, counts, prices)
+    )
 
 
 def _ends(figure: Figure) -> set[float]:

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter
 
 from engine import facts, select
-from engine.concurrently import both
+from engine.concurrently import both, to_the_end
 from engine.conversation import Exchange, SlotChange, Slots, apply
 from engine.conversations import NO_REQUEST_ID, Conversations, RequestId, Start
 from engine.deadline import Deadline
 from engine.domain import Catalog, Play
 from engine.errors import EngineError, Overloaded
 from engine.events import Emit, FigureWithheld, Reconciled, TurnBegan, TurnEnded
-from engine.lanes import Lanes, OnBusy, Place
+from engine.lanes import Lanes, OnBusy
 from engine.ports import Embedder
 from engine.price_guard import PriceGuard, UnverifiedFigure, known_in
 from engine.reconcile import Detection, Trigger, reconcile
@@ -86,6 +86,8 @@ class _Work:
     # What of the reply has passed the guard, piece by piece.
     reply: list[str] = field(default_factory=list)
     decision: Decision | None = None
+    # Whether the store has been asked to keep the turn.
+    handed_over: bool = False
 
     @property
     def was_heard(self) -> bool:
@@ -137,10 +139,16 @@ class Turns:
                         work.decision = await self._decide(work, await self._look_up(work))
                         await self._reply(work, work.decision)
                         place.settle()
-                    except asyncio.CancelledError:
-                        answer = await self._keep_what_was_heard(work, place)
-                    else:
                         answer = await self._commit(work)
+                    except (Exception, asyncio.CancelledError) as error:
+                        if not work.was_heard or work.handed_over:
+                            raise
+                        place.settle()
+                        # Whoever listened may be gone; what follows must not depend on it.
+                        watch.send = None
+                        answer = await self._commit(work, interrupted=True)
+                        if not place.gave_way(error):
+                            raise
                 else:
                     await self._repeat(answer, watch)
                 if send:
@@ -228,12 +236,15 @@ class Turns:
         if verdict.rerun:
             detection = await self._run(work, DETECT, replace(detect, known=slots, changes=changes))
 
+        if domain.situations_by_id[detection.situation].ignores_findings:
+            # No play may rest on them either.
+            slots, changes = before.slots, ()
+            catalog = facts.catalog_for(domain, slots, message, before.history)
+            selection = select.prepare(before, domain, catalog, slots)
         async with work.watch.stage(Stage.SELECT):
             plays = selection.rank(detection.situation)
         changed = verdict.rerun and plays[0] is not selection.rank(first.situation)[0]
         self._emit(Reconciled(verdict.fired, verdict.rerun, changed))
-        if domain.situations_by_id[detection.situation].ignores_findings:
-            slots, changes = before.slots, ()
         reconciled = verdict.fired[0] if verdict.rerun else None
         return Decision(detection, reconciled, slots, changes, plays, catalog, vector)
 
@@ -255,7 +266,11 @@ class Turns:
         )
         said = [message, *(exchange.message for exchange in before.history)]
         quotes = [quote.quote for known in decision.slots.values() for quote in known]
-        guard = PriceGuard(facts.known(domain, decision.catalog), known_in([*said, *quotes]))
+        guard = PriceGuard(
+            facts.known(domain, decision.catalog),
+            lambda: known_in(values.values()),
+            lambda: known_in([*said, *quotes]),
+        )
         served = self._runner.served_by(GENERATE, value)
         async with (
             work.watch.stage(Stage.GENERATE, GENERATE.name, served),
@@ -266,7 +281,10 @@ class Turns:
                 await work.watch.say(piece)
 
     async def _guarded(self, work: _Work, value: GenerateInput, guard: PriceGuard) -> AsyncGenerator[str, None]:
-        """The reply's verified text; a figure that nothing vouches for ends it with the pack's line."""
+        """The reply's verified text.
+
+        A figure that nothing vouches for, or a failure after the first text, ends it with the pack's line.
+        """
         try:
             async with aclosing(self._runner.stream(GENERATE, value, work.deadline)) as pieces:
                 async for piece in pieces:
@@ -277,6 +295,10 @@ class Turns:
         except UnverifiedFigure as error:
             self._emit(FigureWithheld(error.kind.value))
             yield f" {value.domain.voice.unverified}"
+        except EngineError:
+            if not work.was_heard:
+                raise
+            yield f" {value.domain.voice.cut_short}"
 
     async def _run(self, work: _Work, step: Step[In, Out], value: In) -> Out:
         async with work.watch.stage(step.stage, step.name, self._runner.served_by(step, value)):
@@ -292,25 +314,9 @@ class Turns:
             write = self._conversations.write(
                 work.request.tenant, work.start, answer.conversation, answer.turn, remember
             )
-            await (asyncio.shield(asyncio.ensure_future(write)) if work.was_heard else write)
+            work.handed_over = True
+            await (to_the_end(write) if work.was_heard else write)
         return replace(answer, turn=replace(answer.turn, trace=self._trace(work)))
-
-    async def _keep_what_was_heard(self, work: _Work, place: Place) -> Answer:
-        """After a cancellation: nothing if nothing was sent, else a turn that was cut short.
-
-        Returns:
-            The turn, where a later message of the conversation cut it short: it ends as itself.
-
-        Raises:
-            asyncio.CancelledError: in every other case; a cancellation is never swallowed.
-        """
-        if not work.was_heard:
-            raise asyncio.CancelledError
-        place.settle()
-        answer = await self._commit(work, interrupted=True)
-        if not place.interrupted:
-            raise asyncio.CancelledError
-        return answer
 
     def _answer(self, work: _Work, *, interrupted: bool, author: str) -> Answer:
         before, decision = work.start.conversation, work.decision

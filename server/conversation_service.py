@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -16,7 +17,7 @@ from engine.conversation import Exchange
 from engine.conversations import NO_REQUEST_ID, Conversations, RequestId
 from engine.deadline import Deadline
 from engine.domain import Domain
-from engine.errors import Unsupported
+from engine.errors import InvalidField, Unsupported
 from engine.lanes import Lanes, OnBusy
 from engine.stopwatch import TurnEvent
 from engine.turn import TurnRequest, Turns
@@ -105,11 +106,13 @@ class ConversationService:
             async with writing:
                 await context.write(message)
 
-        await self._turns.respond(_turn_request(request.request, "turn"), self._deadline(context), send)
+        with _held():
+            await self._turns.respond(_turn_request(request.request, "turn"), self._deadline(context), send)
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
-        asked = _turn_request(request.request, "analyze")
-        analysis = await self._turns.analyze(asked, self._deadline(context), persist=request.persist)
+        with _held():
+            asked = _turn_request(request.request, "analyze")
+            analysis = await self._turns.analyze(asked, self._deadline(context), persist=request.persist)
         domain = self._domains.get(analysis.conversation.domain)
         return convert.analysis(analysis, domain, named=request.persist or bool(asked.conversation_id))
 
@@ -128,6 +131,16 @@ class ConversationService:
         left_s = context.time_remaining()
         now_s = asyncio.get_running_loop().time()
         return Deadline(now_s + (self._turn_timeout_s if left_s is None else min(left_s, self._turn_timeout_s)))
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """The request is a field of another one: errors name its fields from there on, as the contract's rules do."""
+    try:
+        yield
+    except InvalidField as error:
+        error.move_into("request")
+        raise
 
 
 def _turn_request(request: pb.RespondRequest, kind: str) -> TurnRequest:

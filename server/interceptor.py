@@ -16,7 +16,7 @@ from uuid import uuid4
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from engine.errors import EngineError
@@ -26,6 +26,8 @@ from server.status import DETAILS_KEY, internal, invalid_request, status_of
 REQUEST_ID_KEY = "x-request-id"
 _HARMLESS = re.compile(r"[\w.:-]{1,64}")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# Stands for a request whose bytes are no message. Left to grpc, it would end as UNKNOWN, uncounted.
+_UNREADABLE = object()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger()
@@ -54,12 +56,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
         behaviour = cast("Any", handler)
-        coders = (handler.request_deserializer, handler.response_serializer)
+        coders = (_reader(handler.request_deserializer), handler.response_serializer)
         if behaviour.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(behaviour.unary_unary, method), *coders)
         if behaviour.unary_stream:
             return grpc.unary_stream_rpc_method_handler(self._stream(behaviour.unary_stream, method), *coders)
         if behaviour.stream_stream:
+            # What cannot be read comes up where the handler asks for its next request.
+            coders = (handler.request_deserializer, handler.response_serializer)
             return grpc.stream_stream_rpc_method_handler(self._stream(behaviour.stream_stream, method), *coders)
         return handler
 
@@ -115,12 +119,26 @@ class Interceptor(grpc.aio.ServerInterceptor):
             raise
         except grpc.aio.AbortError:
             if code is grpc.StatusCode.OK:
-                code = _CODES.get(cast("Any", context.code()), grpc.StatusCode.UNKNOWN)
+                # The handler has aborted by itself.
+                code = cast("grpc.StatusCode", context.code())
             raise
         finally:
             elapsed_s = time.perf_counter() - started
             self._metrics.ended(method, code.name, elapsed_s)
             log.info("call", code=code.name, duration_ms=round(elapsed_s * 1e3, 2))
+
+
+def _reader(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """The same, but that bytes which are no message are a request too, an invalid one."""
+    assert deserialize is not None, "the handlers of all services read messages"
+
+    def read(raw: bytes) -> object:
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
 
 
 class _Invalid(Exception):
@@ -133,6 +151,8 @@ class _Invalid(Exception):
 
 def _check(request: object) -> None:
     """Holds a request against the rules that the contract declares."""
+    if request is _UNREADABLE:
+        raise DecodeError
     if not isinstance(request, Message):
         return
     if violations := protovalidate.collect_violations(request):
@@ -154,6 +174,8 @@ def _status(error: Exception) -> status_pb2.Status:
         return status_of(error)
     if isinstance(error, _Invalid):
         return invalid_request(error.violations)
+    if isinstance(error, DecodeError):
+        return invalid_request([("request", "is not a message of this method's type; see the contract")])
     # The traceback may hold what was said, so only where it happened is logged.
     log.error("fault", kind=type(error).__name__, at=_where(error))
     return internal()

@@ -1,9 +1,9 @@
-"""Capture by patterns and lexicons: what a message says under the names of the pack's slots.
+r"""Capture by patterns and lexicons: what a message says under the names of the pack's slots.
 
 Typed spans are recognised first: periods, figures, names from the pack's lexicons. Each
 is then replaced by a single character of the Unicode private-use area, one per kind, so
 that a cue of the pack is a short regular expression over what is left ("would you take
-{money}" becomes "would you take \\ue000"). A map of offsets leads back from the masked text
+{money}" becomes "would you take \ue000"). A map of offsets leads back from the masked text
 to the message, so that every quote is the buyer's own words at the right place.
 """
 
@@ -42,11 +42,14 @@ _MEASURES = frozenset(
     "inches foot feet ft yard lb lbs pound kg kilo ton gb tb mb mph watt volt sq square degree time bedroom bed bath bathroom "
     "business working calendar".split()
 )
-_FIRST_MASK = 0xE000
-_CLAUSE = r"[^.!?;\n]{2,160}?"
+# Up to it, a number in words is how many: "I'll take two" offers no two dollars.
+_SMALL = 12
+_FIRST_MASK, _LAST_MASK = 0xE000, 0xF8FF
+_CLAUSE = r"[^.!?;\n]{1,160}?"
 _CLAUSE_END = r"\s*(?:[.!?;\n]|,?\s(?:but|so|and\sthen|though|which)\b|$)"
-_NAME = r"(?-i:[A-Z][\w&'-]*(?:\s(?:[A-Z][\w&'-]*|of|&))*)"
-_CAPITAL = re.compile(r"(?<!\\)(?:\\\\)*[A-Z]")
+_NAME = r"(?-i:(?!I\b)[A-Z][\w&'-]*(?:\s(?:[A-Z][\w&'-]*|of|&))*)"
+# Not the P of "(?P<", nor the classes that a backslash makes.
+_CAPITAL = re.compile(r"(?<![\\?])[A-Z]")
 _PLACEHOLDER = re.compile(r"\{([a-z_|]+)\}")
 # A negation shortly before a cue, in the same clause, turns it round; "no I can do 80" answers something.
 _NEGATED = re.compile(
@@ -57,11 +60,18 @@ _NEGATED = re.compile(
 _NEGATION_CHARS_MAX = 34
 # How far from a cue its sentence is looked at.
 _CONTEXT_CHARS_MAX = 160
+# Where a name may start.
+_WORD = re.compile(r"(?<![\w-])(?:\w+|[^\w\s])")
 _SENTENCE = re.compile(r"(?<=[.!?\n])\s+")
 # Cues are written with straight apostrophes and single blanks.
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
-# The dotted capital I is the one letter that grows when it is put in lower case.
-_STRAIGHT = str.maketrans({"\u0130": "I", "\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"})
+# Character by character, so that every offset stays: the letters that ignoring case takes for an i or an s are made
+# one (a dotted capital I would even grow in lower case), and nobody can write a mask.
+_PLAIN = str.maketrans(
+    {"\u0130": "I", "\u0131": "i", "\u017f": "s"}
+    | dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'")
+    | dict.fromkeys(map(chr, range(_FIRST_MASK, _LAST_MASK + 1)), "\ufffd")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +132,18 @@ class Capture:
 
     def __init__(self, domain: Domain) -> None:
         self._slots = domain.slots_by_name
-        self._currency = domain.catalogs[0].products[0].currency
+        self._currency = domain.home.products[0].currency
         self._lexicons = {
-            name: {form.casefold(): canonical for canonical, forms in entries.items() for form in (canonical, *forms)}
+            name: {form.lower(): canonical for canonical, forms in entries.items() for form in (canonical, *forms)}
             for name, entries in domain.lexicons.items()
         }
         self._lexicons["product"] = {
-            form.casefold(): product.id
+            form.lower(): product.id
             for catalog in reversed(domain.catalogs)
             for product in catalog.products
             for form in (product.name, *product.aliases)
         }
-        self._names = {name: _any_of(forms) for name, forms in self._lexicons.items() if forms}
+        self._names = _by_first_word(self._lexicons)
         kinds = [*_KINDS, *(name for name in self._lexicons if name not in _KINDS)]
         self._masks = {kind: chr(_FIRST_MASK + number) for number, kind in enumerate(kinds)}
         self._cues = [self._compiled(slot, cue) for slot in domain.slots for cue in slot.cues]
@@ -166,7 +176,7 @@ class Capture:
             ValueError: if the text does not say what the slot's type holds; says what would.
         """
         slot = self._slots[name]
-        spans = sorted(self._spans(text, today), key=lambda span: span.start)
+        spans = sorted(self._spans(text.translate(_PLAIN), today), key=lambda span: span.start)
         if slot.type is SlotType.ENUM:
             wanted = "_".join(text.casefold().split())
             if wanted not in slot.values:
@@ -190,7 +200,8 @@ class Capture:
     # -- masking
 
     def _mask(self, message: str, today: date) -> _Masked:
-        spans = sorted(self._spans(message, today), key=lambda span: (span.start, -span.end))
+        plain = message.translate(_PLAIN)
+        spans = sorted(self._spans(plain, today), key=lambda span: (span.start, -span.end))
         text: list[str] = []
         starts: list[int] = []
         masked: dict[int, _Span] = {}
@@ -198,14 +209,14 @@ class Capture:
         for span in spans:
             if span.start < at:
                 continue
-            _copy(message, at, span.start, text, starts)
+            _copy(plain, at, span.start, text, starts)
             masked[len(starts)] = span
             text.append(self._masks[span.kind])
             starts.append(span.start)
             at = span.end
-        _copy(message, at, len(message), text, starts)
+        _copy(plain, at, len(plain), text, starts)
         starts.append(len(message))
-        whole = "".join(text).translate(_STRAIGHT)
+        whole = "".join(text)
         sentences = (0, *(match.end() for match in _SENTENCE.finditer(whole)))
         return _Masked(message, whole, whole.lower(), tuple(starts), masked, sentences)
 
@@ -213,12 +224,15 @@ class Capture:
         for period in periods(message, today):
             yield _Span("period", period.start, period.end, period.text, period.period)
         for figure in figures(message):
-            yield _span_of(figure)
-        for name, pattern in self._names.items():
-            for match in pattern.finditer(message):
-                yield _Span(
-                    name, match.start(), match.end(), self._lexicons[name][" ".join(match[0].casefold().split())]
-                )
+            # In "this one" nothing is counted.
+            if figure.digits or figure.kind is not Kind.NUMBER or figure.max > 1:
+                yield _span_of(figure)
+        lower = message.lower()
+        for word in _WORD.finditer(lower):
+            for name, pattern in self._names.get(word[0], ()):
+                if match := pattern.match(lower, word.start()):
+                    canonical = self._lexicons[name][" ".join(match[0].split())]
+                    yield _Span(name, match.start(), match.end(), canonical)
 
     def _compiled(self, slot: Slot, cue: Cue) -> _CompiledCue:
         span = None if cue.value else _span_placeholder(cue.pattern)
@@ -242,7 +256,7 @@ class Capture:
             options = "".join(self._masks[kind] for kind in kinds if kind != "name")
             return group + "|".join([f"[{options}]"] * bool(options) + [_NAME] * ("name" in kinds)) + ")"
 
-        whole = rf"(?<!\w)(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)"
+        whole = rf"(?<!\w)(?=[\w{chr(_FIRST_MASK)}-{chr(_LAST_MASK)}])(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)"
         # Without capitals it runs on the lower-cased text: a third of the time that ignoring case takes.
         return re.compile(whole, re.IGNORECASE if _CAPITAL.search(whole) else re.NOFLAG)
 
@@ -308,10 +322,21 @@ def _copy(message: str, start: int, end: int, text: list[str], starts: list[int]
     starts += range(start, end)
 
 
-def _any_of(forms: dict[str, str]) -> re.Pattern[str]:
-    longest_first = sorted(forms, key=len, reverse=True)
-    words = "|".join(re.escape(form).replace(r"\ ", r"\s+") for form in longest_first)
-    return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
+def _by_first_word(lexicons: dict[str, dict[str, str]]) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """The forms of every lexicon under the word that they start with: most words of a message start none."""
+    forms: dict[str, dict[str, list[str]]] = {}
+    for name, entries in lexicons.items():
+        for form in sorted(entries, key=len, reverse=True):
+            if first := _WORD.match(form):
+                forms.setdefault(first[0], {}).setdefault(name, []).append(form)
+    return {
+        first: [(name, re.compile(rf"(?:{'|'.join(map(_spaced, same))})(?![\w-])")) for name, same in by_name.items()]
+        for first, by_name in forms.items()
+    }
+
+
+def _spaced(form: str) -> str:
+    return re.escape(form).replace(r"\ ", r"\s+")
 
 
 def _span_of(figure: Figure) -> _Span:
@@ -320,12 +345,14 @@ def _span_of(figure: Figure) -> _Span:
         {figure.unit, *(unit.removesuffix("s") for unit in figure.unit.split())}
     ):
         kind = "measure"
+    if kind == "number" and not figure.digits and figure.max <= _SMALL:
+        kind = "quantity"
     amount = Amount(figure.min, figure.max, figure.unit, figure.per)
     return _Span(kind, figure.start, figure.end, amount_text(amount), amount)
 
 
 def amount_text(amount: Amount) -> str:
     """An amount as it is stored for reading: "50000 USD", "300-400 USD per month", "50 seats"."""
-    figure = f"{amount.min:.10g}" if amount.min == amount.max else f"{amount.min:.10g}-{amount.max:.10g}"
+    figure = f"{amount.min:.15g}" if amount.min == amount.max else f"{amount.min:.15g}-{amount.max:.15g}"
     unit = f" {amount.unit}" if amount.unit else ""
     return figure + unit + "".join(f" per {part}" for part in amount.per.split("/") if part)

@@ -20,9 +20,9 @@ from engine.template import Template, parse
 
 # A question is held for one that the catalog answers from this cosine on. Chosen on the
 # pack's own questions, each against all answers but its own: see benchmarks/answers.py.
-ANSWER_MIN = 0.55
+ANSWER_MIN = 0.6
 # In a reply whose play is not made to answer, only a clear match is answered first.
-ANSWER_CLEAR_MIN = 0.68
+ANSWER_CLEAR_MIN = 0.7
 _QUESTION = re.compile(
     r"\?|^\s*(?:what|how|who|where|when|which|why|can|could|do|does|did|is|are|will|would|should|may|have|has)\b",
     re.IGNORECASE,

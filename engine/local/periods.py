@@ -39,7 +39,7 @@ _COUNTS = {word: number for number, word in enumerate(
 _QUARTERS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 4, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4}
 _HOLIDAYS = {
     "christmas": (12, 25), "xmas": (12, 25), "new year": (1, 1), "new year's": (1, 1), "new years": (1, 1),
-    "thanksgiving": (11, 26), "easter": (4, 5), "the holidays": (12, 31),
+    "thanksgiving": (11, 26), "black friday": (11, 27), "easter": (4, 5), "the holidays": (12, 31),
 }  # fmt: skip
 
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
@@ -47,27 +47,26 @@ _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _PLAIN_MONTH = "january|february|april|june|july|august|september|october|november|december"
 _DAY = "|".join(sorted(_DAYS, key=len, reverse=True))
 _PLAIN_DAY = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
-_COUNT = (
-    r"\d{1,3}|a\scouple(?:\sof)?|a\sfew|couple\sof|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
-)
+_COUNT = r"\d{1,3}|a\scouple(?:\sof)?|(?:a\s)?few|couple\sof|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 
 _EDGE = (
-    r"(?P<edge>by\sthe\send\sof|before\sthe\send\sof|(?:at\s)?(?:the\s)?end\sof|(?:the\s)?(?:beginning|start)\sof|early(?:\sin)?|mid|late(?:\sin)?|by|before|until|till|"
-    r"no\slater\sthan|after|from|starting(?:\sin|\son)?|since|in|during)[\s-](?:the\s)?"
+    r"(?P<edge>(?:by|before|until|till)\sthe\send\sof|(?:at\s)?(?:the\s)?end\sof|(?:the\s)?(?:beginning|start)\sof|early(?:\sin)?|mid|late(?:\sin)?|by|before|until|till|"
+    r"no\slater\sthan|after|from|starting(?:\sin|\son)?|since|in|during)[\s-](?:the\s)?(?!on\s)"
 )
 _BODY = "|".join(
     [
         r"(?P<iso>\d{4}-\d{2}-\d{2})\b",
-        r"(?P<slash>(?!24/7)\d{1,2}/\d{1,2}(?:/\d{2,4})?)(?![\d/])",
+        r"(?P<slash>(?<!\d/)(?!24/7)\d{1,2}/\d{1,2}(?:/\d{2,4})?)(?![\d/])",
         r"(?P<dots>\d{1,2}\.\d{1,2}\.(?:\d{4})?)(?!\d)",
         rf"(?P<md>(?:{_MONTH})\.?\s(?:the\s)?\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}}\b)?)(?!\s?%)",
-        rf"(?P<dm>\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\b(?:,?\s\d{{4}}\b)?)",
+        rf"(?P<dm>(?:the\s)?\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\b(?:,?\s\d{{4}}\b)?)",
         rf"(?P<my>(?:{_MONTH})\.?,?\s(?:of\s)?(?:20\d\d|next\syear|this\syear)\b)",
         r"(?P<dom>the\s\d{1,2}(?:st|nd|rd|th))\b(?!\s[a-z]+\s(?:time|one|option))",
-        r"(?P<quarter>q[1-4](?:[\s,/]*(?:of\s)?(?:20\d\d|next\syear))?\b|"
-        r"(?:the\s)?(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\squarter(?:\sof\s(?:20\d\d|next\syear))?)",
+        r"(?P<quarter>q[1-4](?:[\s,/]*(?:of\s)?(?:20\d\d|next\syear))?\b)",
+        r"(?P<nth_quarter>(?:the\s)?(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\squarter(?:\sof\s(?:20\d\d|next\syear))?)",
         r"(?P<half>h[12]\b(?:\s20\d\d)?|(?:the\s)?(?:first|second)\shalf\sof\s(?:the\syear|next\syear|20\d\d))",
         r"(?P<eo>eo[ymqdw])\b",
+        r"(?P<ending>(?:this\s|the\s)?(?:year|month|quarter)[\s-]end)\b",
         r"(?P<rel>(?:this|next|coming|the\scoming|following)\s(?:week|weekend|month|quarter|year|spring|summer|fall|autumn|winter))\b",
         rf"(?P<nday>(?:this|next|coming|on)\s(?:{_DAY})\b)",
         rf"(?P<nmonth>(?:this|next|in|by|until|before|after|for)\s(?:{_MONTH})\b(?!\s(?:not|be|have|i|we|you|it)\b))",
@@ -85,6 +84,11 @@ _BODY = "|".join(
     ]
 )
 _PERIOD = re.compile(rf"(?<![\w$€£.-])(?:{_EDGE})?(?:{_BODY})", re.IGNORECASE)
+# Letters that ignoring case takes for an i or an s, and that putting in lower case does not make one.
+_LETTERS = str.maketrans("\u0130\u0131\u017f", "iis")
+_UNTIL = frozenset({
+    "by", "until", "till", "no later than", *(f"{word} the end of" for word in "by before until till".split())
+})  # fmt: skip
 # These name a period only with an edge before them: "the year" alone is just a word.
 _NEEDS_EDGE = frozenset({"unit", "season", "holiday", "short"})
 
@@ -92,16 +96,15 @@ _NEEDS_EDGE = frozenset({"unit", "season", "holiday", "short"})
 def periods(text: str, today: date) -> list[FoundPeriod]:
     """The dates and periods of a text, in their order, never overlapping."""
     found = []
-    for match in _PERIOD.finditer(text):
+    for match in _PERIOD.finditer(text.translate(_LETTERS)):
         kind = match.lastgroup or ""
         edge = " ".join((match["edge"] or "").lower().split())
         if kind in _NEEDS_EDGE and (not edge or (kind == "unit" and edge == "in")):
             continue
         try:
-            span = _READERS[kind](match[kind].lower(), today)
+            first, last = _at_edge(edge, _READERS[kind](match[kind].lower(), today))
         except (ValueError, OverflowError):
             continue
-        first, last = _at_edge(edge, span)
         found.append(FoundPeriod(match.start(), match.end(), _name(first, last), Period(_iso(first), _iso(last))))
     return found
 
@@ -113,7 +116,7 @@ def _iso(day: date | None) -> str:
 def _at_edge(edge: str, span: Span) -> tuple[date | None, date | None]:
     first, last = span
     third = timedelta(days=(last - first).days // 3)
-    if edge in {"by", "until", "till", "no later than", "by the end of", "before the end of"}:
+    if edge in _UNTIL:
         return None, last
     if edge == "before":
         return None, first - timedelta(days=1)
@@ -247,6 +250,10 @@ def _read_end_of(text: str, today: date) -> Span:
     return (_current(unit, today)[1],) * 2
 
 
+def _read_ending(text: str, today: date) -> Span:
+    return (_current(re.split(r"[\s-]", text)[-2], today)[1],) * 2
+
+
 def _read_relative(text: str, today: date) -> Span:
     unit = text.rsplit(maxsplit=1)[-1]
     ahead = not text.startswith("this")
@@ -309,8 +316,8 @@ def _read_year(text: str, today: date) -> Span:
 
 _READERS: dict[str, Callable[[str, date], Span]] = {
     "iso": _read_iso, "slash": _read_numbers, "dots": _read_numbers, "md": _read_day_of_month,
-    "dm": _read_day_of_month, "my": _read_month, "dom": _read_dom, "quarter": _read_quarter, "half": _read_half,
-    "eo": _read_end_of, "rel": _read_relative, "nday": _read_weekday, "nmonth": _read_month, "span": _read_count,
+    "dm": _read_day_of_month, "my": _read_month, "dom": _read_dom, "quarter": _read_quarter, "nth_quarter": _read_quarter, "half": _read_half,
+    "eo": _read_end_of, "ending": _read_ending, "rel": _read_relative, "nday": _read_weekday, "nmonth": _read_month, "span": _read_count,
     "next": _read_count, "from": _read_count, "word": _read_word, "unit": _read_unit, "holiday": _read_holiday,
     "season": _read_season, "month": _read_month, "short": _read_month, "day": _read_weekday, "year": _read_year,
 }  # fmt: skip

@@ -72,15 +72,16 @@ class SqliteStore:
         Raises:
             Unavailable: if it was written by a newer version of this software, or cannot be opened.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._reader = _open(path)
         _migrate(self._reader, path)
+        self._closed = False
         self._waiting: queue.Queue[tuple[Work, Future[object]] | None] = queue.Queue(WAITING_WRITES_MAX)
         self._writer = threading.Thread(target=self._write_all, args=(_open(path),), name="sqlite-writer", daemon=True)
         self._writer.start()
 
     async def close(self) -> None:
         """Waits for the writes that are on their way."""
+        self._closed = True
         self._waiting.put(None)
         await asyncio.to_thread(self._writer.join)
         self._reader.close()
@@ -117,10 +118,15 @@ class SqliteStore:
 
     async def recall(self, tenant: str, request_id: str, now: datetime) -> Remembered | None:
         row = self._reader.execute(
-            "SELECT digest, answer FROM requests WHERE tenant = ? AND id = ? AND created > ?",
-            (tenant, request_id, _stamp(now - REQUEST_ID_TTL)),
+            "SELECT digest, answer, EXISTS (SELECT 1 FROM conversations AS c WHERE c.tenant = requests.tenant"
+            " AND c.id = requests.conversation AND c.expires > ?) FROM requests"
+            " WHERE tenant = ? AND id = ? AND created > ?",
+            (_stamp(now), tenant, request_id, _stamp(now - REQUEST_ID_TTL)),
         ).fetchone()
-        return Remembered(row[0], row[1]) if row else None
+        if row is None:
+            return None
+        digest, answer, is_there = row
+        return Remembered(digest, answer) if is_there else Remembered(None, b"")
 
     # -- writes, on the writer thread
 
@@ -141,12 +147,27 @@ class SqliteStore:
         return swept
 
     async def _do(self, work: Work) -> object:
+        if self._closed:
+            raise Unavailable("the store is closed")
         done: Future[object] = Future()
         try:
             self._waiting.put_nowait((work, done))
         except queue.Full:
             raise Overloaded("too many writes are waiting for the disk", retry_after_ms=200) from None
-        return await asyncio.wrap_future(done)
+        waiting = asyncio.wrap_future(done)
+        cancelled: asyncio.CancelledError | None = None
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError as error:
+                # What has not begun never will; what has begun is over before the caller goes on.
+                cancelled = error
+                done.cancel()
+        if cancelled is None:
+            return waiting.result()
+        if not waiting.cancelled():
+            waiting.exception()  # seen, so that nobody warns of it
+        raise cancelled
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
         """The writer thread: takes what is waiting, commits it as one, then tells everyone."""
@@ -175,7 +196,7 @@ def _commit(connection: sqlite3.Connection, group: Sequence[tuple[Work, Future[o
     except sqlite3.Error as failure:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        outcomes = [(None, Unavailable(f"the store cannot write: {failure}"))] * len(group)
+        outcomes = [(None, _refusal(failure))] * len(group)
     for (_, done), (result, error) in zip(group, outcomes, strict=True):
         if error is None:
             done.set_result(result)
@@ -183,16 +204,19 @@ def _commit(connection: sqlite3.Connection, group: Sequence[tuple[Work, Future[o
             done.set_exception(error)
 
 
+def _refusal(failure: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"the store cannot write: {failure}")
+
+
 def _in_savepoint(connection: sqlite3.Connection, work: Work) -> tuple[object, BaseException | None]:
     connection.execute("SAVEPOINT one")
     try:
-        result = work(connection)
-    except (EtagMismatch, AlreadyExists, RequestIdTaken) as error:
+        return work(connection), None
+    except Exception as error:  # noqa: BLE001  (it is told to who asked; the writer goes on)
         connection.execute("ROLLBACK TO one")
-        return None, error
+        return None, _refusal(error) if isinstance(error, sqlite3.Error) else error
     finally:
         connection.execute("RELEASE one")
-    return result, None
 
 
 def _apply(write: Write, connection: sqlite3.Connection) -> None:
@@ -286,10 +310,11 @@ def _empty_log(connection: sqlite3.Connection) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise Unavailable(f"{path}: cannot be opened: {error}") from error
     return connection
 
