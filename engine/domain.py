@@ -254,6 +254,8 @@ class Domain(PackModel):
     catalogs: tuple[Catalog, ...] = Field(min_length=1)
     # Where nothing that was said points to another one.
     default_catalog: Id
+    # A situation that is less likely than this is asked about before it is acted on.
+    unsure_below: float = Field(default=0, ge=0, le=1)
     policies: tuple[Policy, ...] = ()
     # Names to recognise in messages: canonical form → other forms, by lexicon.
     lexicons: dict[Id, dict[str, tuple[str, ...]]] = {}

@@ -71,16 +71,25 @@ class Selection:
     fillable: frozenset[str]
     size: DealSize
 
-    def rank(self, situation: str) -> tuple[Play, ...]:
-        """The plays that fit a situation, best first; never empty."""
+    def rank(self, situation: str, confidence: float = 1.0) -> tuple[Play, ...]:
+        """The plays that fit a situation, best first; never empty.
+
+        Where the situation is too unlikely to act on, the fallback's plays go before them.
+        """
+        ranked = self._fitting(situation)
+        fallback = tuple(self.domain.plays_by_id[play] for play in self.domain.fallback.plays)
+        if confidence < self.domain.unsure_below:
+            ranked = fallback + tuple(play for play in ranked if play not in fallback)
+        return ranked or fallback
+
+    def _fitting(self, situation: str) -> tuple[Play, ...]:
         candidates = []
         for place, play_id in enumerate(self.domain.situations_by_id[situation].plays):
             play = self.domain.plays_by_id[play_id]
             if allowed(play, {situation, self.previous}, self.known, self.fillable):
                 candidates.append((place + self._penalty(play), play))
         candidates.sort(key=lambda candidate: candidate[0])
-        ranked = tuple(play for _, play in candidates)
-        return ranked or tuple(self.domain.plays_by_id[play] for play in self.domain.fallback.plays)
+        return tuple(play for _, play in candidates)
 
     def _penalty(self, play: Play) -> float:
         used = 0 if play.repeatable else self.recent.count(play.id)

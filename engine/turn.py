@@ -242,8 +242,8 @@ class Turns:
             catalog = facts.catalog_for(domain, slots, message, before.history)
             selection = select.prepare(before, domain, catalog, slots)
         async with work.watch.stage(Stage.SELECT):
-            plays = selection.rank(detection.situation)
-        changed = verdict.rerun and plays[0] is not selection.rank(first.situation)[0]
+            plays = selection.rank(detection.situation, detection.confidence)
+        changed = verdict.rerun and plays[0] is not selection.rank(first.situation, first.confidence)[0]
         self._emit(Reconciled(verdict.fired, verdict.rerun, changed))
         reconciled = verdict.fired[0] if verdict.rerun else None
         return Decision(detection, reconciled, slots, changes, plays, catalog, vector)

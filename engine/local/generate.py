@@ -70,8 +70,9 @@ class Generate:
         answers_question = any("answer" in parse(line).names for line in value.play.lines)
         answer = self._answer(value, needed=answers_question)
         values = value.facts | ({"answer": answer} if answer else {})
-        line = _choose(value, [parse(line) for line in value.play.lines], values)
-        if answer and not answers_question:
+        extra = answer and not answers_question
+        line = _choose(value, [parse(line) for line in value.play.lines], values, brief=bool(extra))
+        if extra:
             first.append(answer)
         elif line is None:
             unknown = [parse(line) for line in value.domain.voice.unknown]
@@ -106,8 +107,13 @@ def _filled(line: str, value: GenerateInput) -> str:
     return parse(line).render(value.facts) or ""
 
 
-def _choose(value: GenerateInput, lines: Sequence[Template], values: dict[str, str]) -> str | None:
-    """A line that was not said yet, one that uses more of what is known first; None if none can be filled."""
+def _choose(
+    value: GenerateInput, lines: Sequence[Template], values: dict[str, str], *, brief: bool = False
+) -> str | None:
+    """A line that was not said yet; of these the one that uses most of what is known, or least if it is to be brief.
+
+    None if no line can be filled.
+    """
     rendered = [(template, text) for template in lines if (text := template.render(values))]
     if not rendered:
         return None
@@ -118,6 +124,6 @@ def _choose(value: GenerateInput, lines: Sequence[Template], values: dict[str, s
         # Long ago is better than lately, never is best.
         ago = next((turns for turns, reply in enumerate(said) if text in reply), len(said))
         used = len(template.names & values.keys())
-        return -ago, -used, (place - len(said)) % len(rendered)
+        return -ago, used if brief else -used, (place - len(said)) % len(rendered)
 
     return min(enumerate(rendered), key=cost)[1][1]

@@ -1,7 +1,7 @@
 """Finds dates and periods in a text: "next quarter", "by March 15th", "in two weeks".
 
 Everything is understood from a day that is passed in, and as lying ahead of it where a
-year is left out: this is the talk of people who plan to buy.
+year is left out, as people mean it who plan; only "since" looks back.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class FoundPeriod:
 
 
 Span = tuple[date, date]
+_WEEK, _YEAR = timedelta(days=7), timedelta(days=365)
 
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
 _MONTHS |= {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name} | {"sept": 9}
@@ -61,7 +62,7 @@ _BODY = "|".join(
         rf"(?P<md>(?:{_MONTH})\.?\s(?:the\s)?\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}}\b)?)(?!\s?%)",
         rf"(?P<dm>(?:the\s)?\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\b(?:,?\s\d{{4}}\b)?)",
         rf"(?P<my>(?:{_MONTH})\.?,?\s(?:of\s)?(?:20\d\d|next\syear|this\syear)\b)",
-        r"(?P<dom>the\s\d{1,2}(?:st|nd|rd|th))\b(?!\s[a-z]+\s(?:time|one|option))",
+        r"(?P<dom>the\s\d{1,2}(?:st|nd|rd|th))\b(?!\s(?:[a-z]+\s)?(?:time|one|option|floor|place|street|avenue|grade|generation|edition|version|party)\b)",
         r"(?P<quarter>q[1-4](?:[\s,/]*(?:of\s)?(?:20\d\d|next\syear))?\b)",
         r"(?P<nth_quarter>(?:the\s)?(?:first|second|third|fourth|last|1st|2nd|3rd|4th)\squarter(?:\sof\s(?:20\d\d|next\syear))?)",
         r"(?P<half>h[12]\b(?:\s20\d\d)?|(?:the\s)?(?:first|second)\shalf\sof\s(?:the\syear|next\syear|20\d\d))",
@@ -102,7 +103,12 @@ def periods(text: str, today: date) -> list[FoundPeriod]:
         if kind in _NEEDS_EDGE and (not edge or (kind == "unit" and edge == "in")):
             continue
         try:
-            first, last = _at_edge(edge, _READERS[kind](match[kind].lower(), today))
+            span = _READERS[kind](match[kind].lower(), today)
+            if edge == "since" and span[0] > today:
+                # The only edge that looks back: to the last such weekday, else to the last such date.
+                back = _WEEK if kind in {"day", "nday"} else _YEAR
+                span = _READERS[kind](match[kind].lower(), today - back)
+            first, last = _at_edge(edge, span)
         except (ValueError, OverflowError):
             continue
         found.append(FoundPeriod(match.start(), match.end(), _name(first, last), Period(_iso(first), _iso(last))))

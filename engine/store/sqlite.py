@@ -6,8 +6,11 @@ through one writer thread that takes whatever is waiting into one transaction, s
 the fsync is shared; each write is a savepoint of its own, so that one that fails takes
 no other with it. A write that was cancelled before its turn came is never made.
 
-`secure_delete` overwrites what is deleted, and a deletion also empties the log: erased
-text is on no page of either file once the call returns.
+A deletion also empties the log, and erased text is on no page of either file once the
+call returns. `secure_delete` alone does not see to that: rows that SQLite moves between
+the pages of a tree leave copies behind, which it never overwrites. So text is kept where
+nothing moves: every row begins with as much padding as may stand on a page of a tree, and
+what comes after it is on overflow pages, which are overwritten when they are freed.
 """
 
 from __future__ import annotations
@@ -34,22 +37,29 @@ WAITING_WRITES_MAX = 4096
 GROUP_MAX = 256
 _SWEEP_MAX = 200
 
+_PAGE_BYTES = 1024
+# The most that SQLite puts of a row on a page of a tree without row ids: see "Cell Payload
+# Overflow Pages" of its file format.
+_PADDING_BYTES = (_PAGE_BYTES - 12) * 64 // 255 - 23
+
 _MIGRATIONS = (
-    """
+    f"""
     CREATE TABLE conversations (
         tenant TEXT NOT NULL, id TEXT NOT NULL, etag TEXT NOT NULL,
-        created TEXT NOT NULL, expires TEXT NOT NULL, state BLOB NOT NULL,
+        created TEXT NOT NULL, expires TEXT NOT NULL,
+        padding BLOB NOT NULL DEFAULT (zeroblob({_PADDING_BYTES})), state BLOB NOT NULL,
         PRIMARY KEY (tenant, id)
     ) WITHOUT ROWID;
     CREATE INDEX conversations_by_age ON conversations (tenant, created DESC, id);
     CREATE INDEX conversations_by_expiry ON conversations (expires);
     CREATE TABLE turns (
-        tenant TEXT NOT NULL, conversation TEXT NOT NULL, number INTEGER NOT NULL, turn BLOB NOT NULL,
+        tenant TEXT NOT NULL, conversation TEXT NOT NULL, number INTEGER NOT NULL,
+        padding BLOB NOT NULL DEFAULT (zeroblob({_PADDING_BYTES})), turn BLOB NOT NULL,
         PRIMARY KEY (tenant, conversation, number)
     ) WITHOUT ROWID;
     CREATE TABLE requests (
-        tenant TEXT NOT NULL, id TEXT NOT NULL, conversation TEXT NOT NULL,
-        created TEXT NOT NULL, digest BLOB, answer BLOB NOT NULL,
+        tenant TEXT NOT NULL, id TEXT NOT NULL, conversation TEXT NOT NULL, created TEXT NOT NULL,
+        padding BLOB NOT NULL DEFAULT (zeroblob({_PADDING_BYTES})), digest BLOB, answer BLOB NOT NULL,
         PRIMARY KEY (tenant, id)
     ) WITHOUT ROWID;
     CREATE INDEX requests_by_age ON requests (created);
@@ -142,8 +152,8 @@ class SqliteStore:
         swept = 0
         while batch := int(str(await self._do(partial(_sweep, _stamp(now), _stamp(now - REQUEST_ID_TTL))))):
             swept += batch
-        if swept:
-            await self._do(_empty_log)
+        # Also for a deletion whose caller did not stay for this part of it.
+        await self._do(_empty_log)
         return swept
 
     async def _do(self, work: Work) -> object:
@@ -312,7 +322,15 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
+        # The page size counts for a new file only, and before its journal mode is set.
+        for pragma in (
+            f"page_size = {_PAGE_BYTES}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "wal_autocheckpoint = 4000",
+            "secure_delete = ON",
+            "busy_timeout = 5000",
+        ):
             connection.execute(f"PRAGMA {pragma}")
     except (sqlite3.Error, OSError) as error:
         raise Unavailable(f"{path}: cannot be opened: {error}") from error

@@ -27,7 +27,8 @@ from server.evaluation.service import Service, each
 FILE = Path("craigslist_bargain", "dev.jsonl")
 SLOT = "price_offer"
 PRICE_AIM, BUYER_AIM, RERUN_AIM = 0.90, 0.60, 0.20
-# A seller's figure is about the price if it is within these shares of the list price.
+# A figure in a recorded reply is about the price if it is within these shares of the list price. Set
+# before anything was measured, and not fitted since.
 BAND = (0.4, 1.25)
 _CENT = 0.005
 
@@ -82,15 +83,21 @@ def read(data: Path) -> list[Dialogue]:
     return [Dialogue.model_validate(json.loads(line)) for line in (data / FILE).read_text().splitlines()]
 
 
-def seller_price(text: str, list_price: float) -> float | None:
-    """The last figure of a seller's message that can be a price of this article, if any.
+def price_in(text: str, list_price: float) -> float | None:
+    """The last figure of a message that can be a price of this article, if any.
 
-    Sellers rarely write a currency, so bare numbers count; years, mileages and sizes mostly
+    People rarely write a currency, so bare numbers count; years, mileages and sizes mostly
     fall outside the band. The upper end stands for a range.
     """
     low, high = (bound * list_price for bound in BAND)
     prices = [f.max for f in figures(text) if f.kind in {Kind.MONEY, Kind.NUMBER} and low <= f.max <= high]
     return prices[-1] if prices else None
+
+
+def last_price(dialogue: Dialogue) -> float | None:
+    """The last figure in the band that either side typed: what a caller gets without this service."""
+    prices = [price_in(said.text, dialogue.list_price) for said in dialogue.messages]
+    return next((price for price in reversed(prices) if price is not None), None)
 
 
 def same_price(one: float | None, other: float | None) -> bool:
@@ -102,7 +109,7 @@ async def replay(service: Service, dialogue: Dialogue, domain: str) -> Replay:
     """One negotiation from its start; stops early only where its conversation cannot be opened.
 
     `latest` is the price on the table, by a rule that any caller could apply: the amount of
-    the last `price_offer` that a turn set or changed, or the last `seller_price` in a reply
+    the last `price_offer` that a turn set or changed, or the last `price_in` in a reply
     that was recorded, whichever came later.
     """
     done = Replay()
@@ -113,7 +120,7 @@ async def replay(service: Service, dialogue: Dialogue, domain: str) -> Replay:
         request_id = f"{dialogue.id}/{number}"
         if said.role == "seller":
             await service.record(opened.name, said.text, request_id)
-            price = seller_price(said.text, dialogue.list_price)
+            price = price_in(said.text, dialogue.list_price)
             done.seller, done.latest = (price, price) if price is not None else (done.seller, done.latest)
         elif answer := await service.respond(opened.name, said.text, request_id):
             _read_answer(done, answer.turn, said.text)
@@ -143,6 +150,7 @@ async def evaluate(service: Service, dialogues: Sequence[Dialogue], domain: str,
     replays = await each(dialogues, one, progress, "CraigslistBargain")
     reconciled, latencies = await service.reconciled(), await service.latencies()
     said = [message for dialogue in dialogues for message in dialogue.messages]
+    quotes = sum(r.quotes for r in replays)
     buyers = sum(message.role == "buyer" for message in said)
     return Section(
         "Negotiations: CraigslistBargain",
@@ -150,7 +158,8 @@ async def evaluate(service: Service, dialogues: Sequence[Dialogue], domain: str,
         f"{len(said) - buyers} of sellers through RecordTurn",
         (
             Figure("failed calls", service.errors.total(), 0, at_most=True),
-            Figure("quotes verbatim", share(sum(r.verbatim for r in replays), sum(r.quotes for r in replays)), 1.0),
+            Figure("quotes", quotes),
+            Figure("quotes verbatim", share(sum(r.verbatim for r in replays), quotes), 1.0),
             *_price_figures(dialogues, replays),
             Figure("turns in which detect ran again", reconciled.reconcile_rate, RERUN_AIM, at_most=True),
         ),
@@ -163,13 +172,15 @@ def _price_figures(dialogues: Sequence[Dialogue], replays: Sequence[Replay]) -> 
     latest = sum(same_price(r.latest, price) for _, r, price in deals)
     either = sum(same_price(r.buyer, price) or same_price(r.seller, price) for _, r, price in deals)
     buyer = sum(same_price(r.buyer, price) for _, r, price in deals)
+    plain = sum(same_price(last_price(d), price) for d, _, price in deals)
     typed = sum(any(same_price(f, price) for f in _typed(d)) for d, _, price in deals)
     return (
         Figure("priced deals", len(deals)),
         Figure("agreed price, from both sides: the latest figure", share(latest, len(deals)), PRICE_AIM),
         Figure("agreed price, from the buyer's words alone", share(buyer, len(deals)), BUYER_AIM),
-        Figure("one of both sides' latest figures (two guesses)", share(either, len(deals))),
-        Figure("agreed price typed anywhere (nobody can find more)", share(typed, len(deals))),
+        Figure("yardstick: the last figure in the band, either side", share(plain, len(deals))),
+        Figure("yardstick: either side's latest figure, two guesses", share(either, len(deals))),
+        Figure("ceiling: deals whose price is typed anywhere", share(typed, len(deals))),
     )
 
 

@@ -101,6 +101,7 @@ async def evaluate(provider: LocalProvider, domain: Domain, cases: Cases) -> Sec
             Figure("micro precision", total.precision),
             Figure("micro recall", total.recall),
             Figure("micro F1", total.f1),
+            Figure("quotes", counts.quotes),
             Figure("quotes verbatim", share(counts.verbatim, counts.quotes), 1.0),
             Figure("messages with nothing to find, left alone", share(counts.left_alone, counts.empty)),
         ),

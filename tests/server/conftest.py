@@ -113,7 +113,7 @@ def start_scripted(loop: Loop) -> Iterator[Callable[..., Scripted]]:
     """Starts servers whose provider waits for the test's word."""
     running: list[Scripted] = []
 
-    def start(**bounds: float) -> Scripted:
+    def start(**bounds: Any) -> Scripted:
         running.append(scripted_server(loop, **bounds))
         return running[-1]
 

@@ -79,7 +79,7 @@ class Client:
 
     def call(self, method: str, body: bytes) -> bytes:
         """Calls a unary method with raw bytes; "/repartee.v1.ConversationService/Respond"."""
-        return cast("bytes", self.channel.unary_unary(method)(body, timeout=TIMEOUT_S))
+        return cast("bytes", cast("Any", self.channel.unary_unary(method))(body, timeout=TIMEOUT_S))
 
     def is_serving(self, service: str = "") -> bool:
         answer = self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import grpc
 import pytest
@@ -33,7 +34,7 @@ def opened(client: Client) -> str:
     return client.talk.CreateConversation(pb.CreateConversationRequest()).name
 
 
-def started(client: Client, name: str, **more: object) -> "grpc.CallIterator[pb.StreamRespondResponse]":
+def started(client: Client, name: str, **more: object) -> Any:
     """A stream whose turn is being answered: its first event is here."""
     request = pb.RespondRequest(conversation=name, message="Hello", **more)  # type: ignore[arg-type]
     call = client.talk.StreamRespond(pb.StreamRespondRequest(request=request), timeout=TIMEOUT_S)

@@ -339,7 +339,7 @@ def test_a_message_that_says_nothing_or_too_much_is_refused(client: Client, mess
     assert list(told.fields) == ["request.message"]
 
 
-@pytest.mark.parametrize("message", ["x", "?", "7", "🙂", "x" * 8000, "🙂" * 8000, "\u0000a", "‮abc", "ok\u0301"])
+@pytest.mark.parametrize("message", ["x", "?", "7", "🙂", "x" * 8000, "🙂" * 8000, "\u0000a", "\u202eabc", "ok\u0301"])
 def test_any_message_that_says_something_is_answered(client: Client, message: str) -> None:
     assert respond(client, message).turn.reply
     assert turns_of(client, respond(client, message).conversation.name)[0].message == message

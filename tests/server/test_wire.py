@@ -78,10 +78,11 @@ def test_bytes_that_are_no_message_are_the_callers_mistake(client: Client, metho
     "method", [STREAM, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"], ids=["stream", "reflection"]
 )
 def test_bytes_that_are_no_message_are_so_on_streams_too(client: Client, method: str) -> None:
+    channel: Any = client.channel
     if method == STREAM:
-        told = refusal(lambda: list(client.channel.unary_stream(method)(b"\xff\xff", timeout=TIMEOUT_S)))
+        told = refusal(lambda: list(channel.unary_stream(method)(b"\xff\xff", timeout=TIMEOUT_S)))
     else:
-        told = refusal(lambda: list(client.channel.stream_stream(method)(iter([b"\xff\xff"]), timeout=TIMEOUT_S)))
+        told = refusal(lambda: list(channel.stream_stream(method)(iter([b"\xff\xff"]), timeout=TIMEOUT_S)))
     assert (told.code, list(told.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["request"])
 
 
