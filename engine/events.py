@@ -48,13 +48,18 @@ class FigureWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class CutShort:
+    """A reply was cut short after its first text; what the buyer has read is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """A turn was committed, or ended without a trace."""
 
     total_ms: float
-    # "committed", "interrupted", "cancelled", or an error's reason.
+    # "committed", "cancelled", or an error's reason.
     outcome: str
 
 
-Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | TurnEnded
+Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | CutShort | TurnEnded
 Emit = Callable[[Event], None]

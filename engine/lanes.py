@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.deadline import Deadline
 from engine.errors import Busy, DeadlineExceeded, Interrupted, Overloaded
+
+
+# What a caller has for taking a finished answer: who does not read must not hold up the conversation.
+HANDOVER_S = 5.0
 
 
 class OnBusy(StrEnum):
@@ -32,11 +36,11 @@ class Place:
     timeout: asyncio.Timeout
     turn_came: asyncio.Future[None]
     interrupted: bool = field(default=False, init=False)
-    settled: bool = field(default=False, init=False)
+    is_settled: bool = field(default=False, init=False)
 
     def interrupt(self) -> None:
         """Ends the turn that runs here, as if its deadline had come; too late once it is settled."""
-        if not self.settled and not self.interrupted and not self.timeout.expired():
+        if not self.is_settled and not self.interrupted and not self.timeout.expired():
             self.interrupted = True
             self.timeout.reschedule(asyncio.get_running_loop().time())
 
@@ -48,11 +52,15 @@ class Place:
             self.interrupted and self.timeout.expired() and cancelled_once and isinstance(error, asyncio.CancelledError)
         )
 
-    def settle(self) -> None:
-        """All that is left is to write it down: neither deadline nor interruption ends it now."""
-        self.settled = True
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """While it is written down, neither deadline nor interruption ends it; after that only a caller who lingers."""
+        self.is_settled = True
         if not self.timeout.expired():
             self.timeout.reschedule(None)
+        yield
+        if not self.timeout.expired():
+            self.timeout.reschedule(asyncio.get_running_loop().time() + HANDOVER_S)
 
 
 class Lanes:

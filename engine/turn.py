@@ -23,8 +23,8 @@ from engine.conversations import NO_REQUEST_ID, Conversations, RequestId, Start
 from engine.deadline import Deadline
 from engine.domain import Catalog, Play
 from engine.errors import EngineError, Overloaded
-from engine.events import Emit, FigureWithheld, Reconciled, TurnBegan, TurnEnded
-from engine.lanes import Lanes, OnBusy
+from engine.events import CutShort, Emit, FigureWithheld, Reconciled, TurnBegan, TurnEnded
+from engine.lanes import Lanes, OnBusy, Place
 from engine.ports import Embedder
 from engine.price_guard import PriceGuard, UnverifiedFigure, known_in
 from engine.reconcile import Detection, Trigger, reconcile
@@ -81,6 +81,7 @@ class _Work:
 
     request: TurnRequest
     deadline: Deadline
+    place: Place
     start: Start
     watch: Stopwatch
     # What of the reply has passed the guard, piece by piece.
@@ -134,18 +135,17 @@ class Turns:
             async with self._lanes.enter(request.lane, deadline, request.on_busy) as place:
                 answer = await self._conversations.recall(request.tenant, request.request, _ANSWERS)
                 if answer is None:
-                    work = await self._begin(request, deadline, watch)
+                    work = await self._begin(request, deadline, watch, place)
                     try:
                         work.decision = await self._decide(work, await self._look_up(work))
                         await self._reply(work, work.decision)
-                        place.settle()
                         answer = await self._commit(work)
                     except (Exception, asyncio.CancelledError) as error:
                         if not work.was_heard or work.handed_over:
                             raise
-                        place.settle()
                         # Whoever listened may be gone; what follows must not depend on it.
                         watch.send = None
+                        self._emit(CutShort())
                         answer = await self._commit(work, interrupted=True)
                         if not place.gave_way(error):
                             raise
@@ -162,9 +162,8 @@ class Turns:
             async with self._lanes.enter(request.lane, deadline, request.on_busy) as place:
                 if persist and (known := await self._conversations.recall(request.tenant, request.request, _ANALYSES)):
                     return known
-                work = await self._begin(request, deadline, watch)
+                work = await self._begin(request, deadline, watch, place)
                 decision = await self._decide(work, await self._look_up(work))
-                place.settle()
                 return await self._analysis(work, decision, persist=persist)
 
     async def record(self, request: TurnRequest, deadline: Deadline, reply: str, author: str) -> Answer:
@@ -174,11 +173,10 @@ class Turns:
             async with self._lanes.enter(request.lane, deadline, request.on_busy) as place:
                 if known := await self._conversations.recall(request.tenant, request.request, _ANSWERS):
                     return known
-                work = await self._begin(request, deadline, watch)
+                work = await self._begin(request, deadline, watch, place)
                 work.reply.append(reply)
                 if request.message:
                     work.decision = replace(await self._decide(work, await self._look_up(work)), plays=())
-                place.settle()
                 return await self._commit(work, author=author)
 
     # -- the stages
@@ -206,14 +204,14 @@ class Turns:
             self._concurrent -= 1
             self._emit(TurnEnded(watch.now_ms(), outcome))
 
-    async def _begin(self, request: TurnRequest, deadline: Deadline, watch: Stopwatch) -> _Work:
+    async def _begin(self, request: TurnRequest, deadline: Deadline, watch: Stopwatch, place: Place) -> _Work:
         start = await self._conversations.start(
             request.tenant, request.conversation_id, request.domain, request.if_etag
         )
         if watch.send:
             await watch.send(TurnStarted(start.conversation.id, start.conversation.turn_count + 1))
         await watch.waited(Stage.QUEUE)
-        return _Work(request, deadline, start, watch)
+        return _Work(request, deadline, place, start, watch)
 
     async def _look_up(self, work: _Work) -> Vector:
         """The message's vector: computed once, for everybody who needs it."""
@@ -315,7 +313,8 @@ class Turns:
                 work.request.tenant, work.start, answer.conversation, answer.turn, remember
             )
             work.handed_over = True
-            await (to_the_end(write) if work.was_heard else write)
+            with work.place.settled():
+                await (to_the_end(write) if work.was_heard else write)
         return replace(answer, turn=replace(answer.turn, trace=self._trace(work)))
 
     def _answer(self, work: _Work, *, interrupted: bool, author: str) -> Answer:
@@ -353,7 +352,8 @@ class Turns:
         analysis = Analysis(after, decision.changes, decision.detection, plays, self._trace(work))
         if persist:
             remember = (work.request.request, _ANALYSES.dump_json(analysis))
-            await self._conversations.write(work.request.tenant, work.start, after, None, remember)
+            with work.place.settled():
+                await self._conversations.write(work.request.tenant, work.start, after, None, remember)
         return analysis
 
     @staticmethod

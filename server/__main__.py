@@ -119,7 +119,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    log.info("starting; the first start builds the embedder and trains the detector, about half a minute")
+    log.info("starting; the first start builds the embedder and trains the detectors, a minute or two")
     try:
         running = await app.start(settings)
     except (EngineError, EmbedderUnavailable) as error:

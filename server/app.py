@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -18,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 from repartee.v1 import conversation_pb2, operations_pb2
 
-from engine import packs
+from engine import domain_lint, packs
 from engine.conversations import Conversations
 from engine.domain import Domain
 from engine.embed.minilm import MiniLM
@@ -69,15 +70,29 @@ def load_domains(settings: Settings) -> dict[str, Domain]:
     found = packs.available(settings.domains_dir)
     if settings.domain not in found:
         raise PackError(f"domain = {settings.domain!r}: no such pack; there are {', '.join(sorted(found))}")
-    return {name: packs.load(path) for name, path in found.items()}
+    return {name: _sound(name, path) for name, path in found.items()}
+
+
+def _sound(name: str, path: Path) -> Domain:
+    """Reads a pack that is to be served: what is wrong with it is told now, not by the first turn that meets it."""
+    domain = packs.load(path)
+    faults = domain_lint.faults(domain)
+    if domain.id != name:
+        faults.append(f"id {domain.id!r} is not the name of its directory, by which it is served")
+    if faults:
+        raise PackError("\n".join(f"{path}: {fault}" for fault in faults))
+    return domain
 
 
 def train(domains: Mapping[str, Domain], embedder: Embedder, settings: Settings) -> LocalProvider:
     """Makes the built-in engine ready for all packs; from the cache, but for the first time."""
     trained = {}
     for name, domain in domains.items():
+        started = time.perf_counter()
         detector = load_or_train(domain, embedder, settings.cache_dir)
         trained[name] = Trained(Capture(domain), detector, Generate(domain, embedder.encode))
+        took_s = round(time.perf_counter() - started, 1)
+        log.info("domain pack ready", domain=name, examples=len(domain.examples), took_s=took_s)
     return LocalProvider(trained)
 
 

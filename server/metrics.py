@@ -19,6 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from engine.events import (
+    CutShort,
     Event,
     FigureWithheld,
     FirstText,
@@ -86,6 +87,9 @@ class TurnMetrics:
             ["trigger", "event"],
             registry=registry,
         )
+        self._cut_short = Counter(
+            "repartee_replies_cut_short", "Replies cut short after their first text; that is kept.", registry=registry
+        )
         self._withheld = Counter(
             "repartee_figures_withheld", "Figures that the price guard held back.", ["kind"], registry=registry
         )
@@ -107,6 +111,8 @@ class TurnMetrics:
                             self._triggers.labels(trigger.value, name).inc()
             case FigureWithheld(kind):
                 self._withheld.labels(kind).inc()
+            case CutShort():
+                self._cut_short.inc()
             case TurnEnded(total_ms, outcome):
                 self._in_flight.dec()
                 self._turns.labels(outcome).inc()

@@ -47,7 +47,8 @@ _SMALL = 12
 _FIRST_MASK, _LAST_MASK = 0xE000, 0xF8FF
 _CLAUSE = r"[^.!?;\n]{1,160}?"
 _CLAUSE_END = r"\s*(?:[.!?;\n]|,?\s(?:but|so|and\sthen|though|which)\b|$)"
-_NAME = r"(?-i:(?!I\b)[A-Z][\w&'-]*(?:\s(?:[A-Z][\w&'-]*|of|&))*)"
+# Bounded: else every word of a text in capitals would start a name that runs to its end.
+_NAME = r"(?-i:(?!I\b)[A-Z][\w&'-]{0,40}(?:\s(?:[A-Z][\w&'-]{0,40}|of|&)){0,5})"
 # Not the P of "(?P<", nor the classes that a backslash makes.
 _CAPITAL = re.compile(r"(?<![\\?])[A-Z]")
 _PLACEHOLDER = re.compile(r"\{([a-z_|]+)\}")
@@ -134,11 +135,11 @@ class Capture:
         self._slots = domain.slots_by_name
         self._currency = domain.home.products[0].currency
         self._lexicons = {
-            name: {form.lower(): canonical for canonical, forms in entries.items() for form in (canonical, *forms)}
+            name: {_form(form): canonical for canonical, forms in entries.items() for form in (canonical, *forms)}
             for name, entries in domain.lexicons.items()
         }
         self._lexicons["product"] = {
-            form.lower(): product.id
+            _form(form): product.id
             for catalog in reversed(domain.catalogs)
             for product in catalog.products
             for form in (product.name, *product.aliases)
@@ -333,6 +334,11 @@ def _by_first_word(lexicons: dict[str, dict[str, str]]) -> dict[str, list[tuple[
         first: [(name, re.compile(rf"(?:{'|'.join(map(_spaced, same))})(?![\w-])")) for name, same in by_name.items()]
         for first, by_name in forms.items()
     }
+
+
+def _form(name: str) -> str:
+    """A name as it is looked for in a message that was made plain."""
+    return " ".join(name.translate(_PLAIN).lower().split())
 
 
 def _spaced(form: str) -> str:

@@ -99,7 +99,7 @@ def _says_more(message: str, policies: Sequence[Policy]) -> bool:
 
 def _asked(catalog: Catalog, encode: Encode) -> _Asked:
     asks = [(ask, answer.text) for answer in catalog.answers for ask in answer.asks]
-    vectors = np.array([encode(ask) for ask, _ in asks], np.float32).reshape(len(asks), -1)
+    vectors = np.array([encode(ask) for ask, _ in asks], np.float32)
     return _Asked(vectors, tuple(text for _, text in asks))
 
 

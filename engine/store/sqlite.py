@@ -37,7 +37,7 @@ WAITING_WRITES_MAX = 4096
 GROUP_MAX = 256
 _SWEEP_MAX = 200
 
-_PAGE_BYTES = 1024
+_PAGE_BYTES = 4096
 # The most that SQLite puts of a row on a page of a tree without row ids: see "Cell Payload
 # Overflow Pages" of its file format.
 _PADDING_BYTES = (_PAGE_BYTES - 12) * 64 // 255 - 23
@@ -327,7 +327,6 @@ def _open(path: Path) -> sqlite3.Connection:
             f"page_size = {_PAGE_BYTES}",
             "journal_mode = WAL",
             "synchronous = FULL",
-            "wal_autocheckpoint = 4000",
             "secure_delete = ON",
             "busy_timeout = 5000",
         ):

@@ -28,7 +28,7 @@ FILE = Path("craigslist_bargain", "dev.jsonl")
 SLOT = "price_offer"
 PRICE_AIM, BUYER_AIM, RERUN_AIM = 0.90, 0.60, 0.20
 # A figure in a recorded reply is about the price if it is within these shares of the list price. Set
-# before anything was measured, and not fitted since.
+# before anything was measured with them, and not fitted since.
 BAND = (0.4, 1.25)
 _CENT = 0.005
 
@@ -119,8 +119,8 @@ async def replay(service: Service, dialogue: Dialogue, domain: str) -> Replay:
     for number, said in enumerate(dialogue.messages):
         request_id = f"{dialogue.id}/{number}"
         if said.role == "seller":
-            await service.record(opened.name, said.text, request_id)
-            price = price_in(said.text, dialogue.list_price)
+            recorded = await service.record(opened.name, said.text, request_id)
+            price = price_in(said.text, dialogue.list_price) if recorded else None
             done.seller, done.latest = (price, price) if price is not None else (done.seller, done.latest)
         elif answer := await service.respond(opened.name, said.text, request_id):
             _read_answer(done, answer.turn, said.text)

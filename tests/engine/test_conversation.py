@@ -125,10 +125,10 @@ def test_slots_stay_within_their_bounds_and_changes_replay_to_them(findings: lis
             values.remove(change.previous)
         if change.value is not None:
             values.append(change.value)
-    for name, values in slots.items():
-        assert 1 <= len(values) <= (VALUES_MAX if name in LISTS else 1)
-        assert all(not one.same_as(other) for at, one in enumerate(values) for other in values[:at])
-        assert list(values) == replayed[name][-VALUES_MAX:]
+    for name, known in slots.items():
+        assert 1 <= len(known) <= (VALUES_MAX if name in LISTS else 1)
+        assert all(not one.same_as(other) for at, one in enumerate(known) for other in known[:at])
+        assert list(known) == replayed[name][-VALUES_MAX:]
     assert all(not values for name, values in replayed.items() if name not in slots)
 
 

@@ -38,6 +38,14 @@ def test_a_wrong_field_is_named_in_the_message_and_in_the_metadata() -> None:
     assert RequestIdTaken().field == "request_id"
 
 
+def test_a_field_of_an_inner_request_is_named_from_the_outer_one() -> None:
+    error = InvalidField("message", "is empty")
+    error.move_into("turn")
+    error.move_into("session")
+    assert (error.field, error.message) == ("session.turn.message", "session.turn.message: is empty")
+    assert error.metadata == {"field": "session.turn.message"}
+
+
 @pytest.mark.parametrize("kind", [NotFound, AlreadyExists])
 def test_a_resource_is_named(kind: type[NotFound | AlreadyExists]) -> None:
     error = kind("conversation", "conversations/c1")

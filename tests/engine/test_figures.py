@@ -158,6 +158,8 @@ def test_a_rate_is_read_with_its_figure(text: str, per: str) -> None:
         ("$300 to €400", [("$300", MONEY, 300, 300, "USD", ""), ("€400", MONEY, 400, 400, "EUR", "")]),
         ("400 to 300", [("400", NUMBER, 400, 400, "", ""), ("300", NUMBER, 300, 300, "", "")]),
         ("5 and 6", [("5", NUMBER, 5, 5, "", ""), ("6", NUMBER, 6, 6, "", "")]),
+        ("fifty and six", [("fifty", NUMBER, 50, 50, "", ""), ("six", NUMBER, 6, 6, "", "")]),
+        ("a hundred and counting", [("a hundred", NUMBER, 100, 100, "", "")]),
         ("5 to go", [("5", NUMBER, 5, 5, "", "")]),
         ("between you and 5", [("5", NUMBER, 5, 5, "", "")]),
     ],

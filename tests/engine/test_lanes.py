@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -40,9 +41,8 @@ class Visits:
         async def visit() -> None:
             async with self.lanes.enter(lane, deadline, on_busy) as place:
                 self.began.append(name)
-                if settles:
-                    place.settle()
-                await asyncio.sleep(for_s)
+                with place.settled() if settles else nullcontext():
+                    await asyncio.sleep(for_s)
                 self.ended.append(name)
 
         return asyncio.create_task(visit(), name=name)
@@ -315,6 +315,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.lanes = Lanes(self.WAITING_MAX)
         # In order of arrival, those who were let in.
         self.inside: list[Visitor] = []
+        self.writes: list[AbstractContextManager[None]] = []
         self.count = 0
 
     def teardown(self) -> None:
@@ -360,7 +361,9 @@ class LaneMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject) -> None:
         visitor = data.draw(st.sampled_from(self.inside))
         if visitor.place and not visitor.task.done():
-            visitor.place.settle()
+            # For good: a write that hangs.
+            self.writes.append(visitor.place.settled())
+            self.writes[-1].__enter__()
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 5.0]))
     def pass_time(self, seconds: float) -> None:

@@ -61,6 +61,8 @@ _ALL = Known(frozenset({49, 50, 99}), frozenset(), frozenset({50, 500}))
 @example("50 seats at $99: the total price is $49 for each user and so on", [45], _ALL)
 @example("It is Rs. 500 in all", [10, 11], _ALL)
 @example("It takes two business days. ", range(28), _ALL)
+@example("It is $49 a month for each user and for every month monthly", range(60), _ALL)
+@example("Model k49.99 each $ $ $ , , ", [25], Known(frozenset(), frozenset(), frozenset({99}), frozenset({"49"})))
 @example("Model k49.99 . ", range(15), Known(verbatim=frozenset({"49"})))
 def test_what_is_released_is_a_prefix_and_the_verdict_does_not_depend_on_the_pieces(
     text: str, at: Iterable[int], known: Known

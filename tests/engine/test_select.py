@@ -64,6 +64,13 @@ def _with_plays(*plays: str) -> tuple[object, ...]:
     return situation("haggling", *plays), situation("other", "ask", fallback=True)
 
 
+def test_where_the_situation_is_too_unlikely_the_plays_of_the_fallback_go_first() -> None:
+    shop = bike_shop(unsure_below=0.4)
+    selection = prepare(talk(), shop, shop.catalogs[0], {})
+    assert [play.id for play in selection.rank("haggling", 0.4)] == ["hold_price", "ask"]
+    assert [play.id for play in selection.rank("haggling", 0.39)] == ["ask", "hold_price"]
+
+
 FOUR = tuple(play(name) for name in "abcd")
 
 
@@ -143,9 +150,9 @@ def test_a_ranking_is_never_empty_has_no_play_twice_and_none_that_is_not_allowed
     assert plays
     assert len(set(plays)) == len(plays)
     assert {play.id for play in plays} <= set(SHOP.situations_by_id[at].plays)
-    for play in plays:
-        assert allowed(play, {at, before}, selection.known, selection.fillable)
-        assert any(parse(line).required <= selection.fillable for line in play.lines)
+    for one in plays:
+        assert allowed(one, {at, before}, selection.known, selection.fillable)
+        assert any(parse(line).required <= selection.fillable for line in one.lines)
     assert selection.rank(at) == plays
 
 

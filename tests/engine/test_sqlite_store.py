@@ -4,62 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.conversation import Amount, Conversation, Exchange, Operation, Period, SlotChange, SlotValue
+from engine.conversation import Amount, Exchange, Operation, Period, SlotChange, SlotValue
 from engine.errors import AlreadyExists, EngineError, EtagMismatch, RequestIdTaken, Unavailable
 from engine.ports import Page, Remembered, Write
 from engine.reconcile import Detection, Trigger
 from engine.stages import Stage
 from engine.store.sqlite import REQUEST_ID_TTL, SqliteStore
 from engine.trace import StageTrace, Trace, Turn
-from tests.fakes import Wall
-
-NOW = Wall().time
-TTL = timedelta(days=90)
-ALL = Page("", 1000)
-SECRET = "correct horse battery staple"
-
-Test = Callable[[SqliteStore], Coroutine[Any, Any, None]]
-
-
-def opened(conversation_id: str = "talk", *, at: datetime = NOW, ttl: timedelta = TTL, **more: Any) -> Conversation:
-    return Conversation(conversation_id, "small", at, at, at + ttl, revision=1, **more)
-
-
-def opening(conversation_id: str = "talk", *, tenant: str = "acme", at: datetime = NOW, **more: Any) -> Write:
-    return Write(tenant, opened(conversation_id, at=at, **more), None)
-
-
-def turn_of(before: Conversation, message: str = "Hello.", *, tenant: str = "acme", **more: Any) -> Write:
-    """The next turn of a conversation."""
-    after = replace(before, turn_count=before.turn_count + 1, revision=before.revision + 1)
-    return Write(tenant, after, before.etag, Turn(after.turn_count, NOW, message, f"Re: {message}"), **more)
-
-
-def on(path: Path, test: Test) -> None:
-    async def whole() -> None:
-        store = SqliteStore(path / "store.sqlite3")
-        try:
-            await test(store)
-        finally:
-            await store.close()
-
-    asyncio.run(whole())
-
-
-def bytes_in(path: Path) -> bytes:
-    """All that is in the directory's files, the log counted in."""
-    return b"".join(file.read_bytes() for file in path.iterdir())
+from tests.engine.stores import ALL, NOW, TTL, on, opened, opening, turn_of
 
 
 def full_turn() -> Turn:
@@ -259,7 +221,7 @@ def test_a_deleted_conversation_is_not_written_to(tmp_path: Path) -> None:
 def test_an_id_is_taken_while_its_conversation_lives(tmp_path: Path) -> None:
     async def test(store: SqliteStore) -> None:
         await store.write(opening())
-        await store.write(turn_of(opened(), SECRET, request_id="r", digest=b"d", answer=b"a"))
+        await store.write(turn_of(opened(), "Hello.", request_id="r", digest=b"d", answer=b"a"))
         with pytest.raises(AlreadyExists):
             await store.write(opening())
         # It has expired, and nobody has swept yet.
@@ -342,81 +304,6 @@ def test_a_request_of_an_erased_conversation_is_known_and_says_nothing(tmp_path:
         assert await store.recall("acme", "expired", later) == Remembered(None, b"")
         assert await store.sweep(later) == 1
         assert await store.recall("acme", "expired", later) == Remembered(None, b"")
-
-    on(tmp_path, test)
-
-
-# -- what ends
-
-
-def test_what_has_expired_does_not_exist(tmp_path: Path) -> None:
-    async def test(store: SqliteStore) -> None:
-        await store.write(opening(ttl=timedelta(hours=1)))
-        assert await store.get("acme", "talk", NOW + timedelta(minutes=59))
-        over = NOW + timedelta(hours=1)
-        assert await store.get("acme", "talk", over) is None
-        assert await store.list("acme", ALL, over) == ([], "")
-        assert await store.delete("acme", "talk", over) is False
-
-    on(tmp_path, test)
-
-
-def test_a_sweep_erases_what_has_expired_and_only_that(tmp_path: Path) -> None:
-    async def test(store: SqliteStore) -> None:
-        # More than one batch, of two tenants.
-        short = [opening(f"s{number}", tenant=f"t{number % 2}", ttl=timedelta(hours=1)) for number in range(450)]
-        await asyncio.gather(*map(store.write, [*short, opening("long", tenant="t0")]))
-        assert await store.sweep(NOW + timedelta(minutes=59)) == 0
-        assert await store.sweep(NOW + timedelta(hours=1)) == 450
-        assert await store.sweep(NOW + timedelta(hours=1)) == 0
-        listed, _ = await store.list("t0", ALL, NOW)
-        assert [conversation.id for conversation in listed] == ["long"]
-
-    on(tmp_path, test)
-
-
-@pytest.mark.parametrize("how", ["delete", "sweep"])
-def test_erased_text_is_in_no_file(tmp_path: Path, how: str) -> None:
-    async def test(store: SqliteStore) -> None:
-        await store.write(opening("other"))
-        await store.write(opening(ttl=timedelta(hours=1), history=(Exchange(SECRET, ""),)))
-        secret = turn_of(opened(ttl=timedelta(hours=1)), SECRET, request_id="r", digest=b"d", answer=SECRET.encode())
-        await store.write(secret)
-        assert SECRET.encode() in bytes_in(tmp_path)
-        if how == "delete":
-            assert await store.delete("acme", "talk", NOW)
-        else:
-            assert await store.sweep(NOW + timedelta(hours=1)) == 1
-        assert SECRET.encode() not in bytes_in(tmp_path)
-        assert await store.get("acme", "other", NOW)
-
-    on(tmp_path, test)
-
-
-@pytest.mark.parametrize("seed", [5, 6, 7])
-def test_erased_text_is_in_no_file_however_often_its_rows_were_moved(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    names = [f"c{number:02}" for number in range(60)]
-    now = {name: opened(name) for name in names}
-
-    def saying(name: str) -> Write:
-        text = f"<{name} said>" * chance.randint(1, chance.choice([3, 30, 300]))
-        write = turn_of(now[name], text, request_id=str(chance.random()), digest=b"d", answer=text.encode())
-        after = replace(write.conversation, history=(*now[name].history, Exchange(text, ""))[-chance.randint(1, 6) :])
-        now[name] = after
-        return replace(write, conversation=after)
-
-    async def test(store: SqliteStore) -> None:
-        await asyncio.gather(*(store.write(opening(name)) for name in names))
-        for _ in range(12):
-            # Rows grow and shrink and are split over pages, in an order of their own.
-            await asyncio.gather(*(store.write(saying(name)) for name in chance.sample(names, 20)))
-        for place, name in enumerate(chance.sample(names, len(names))):
-            assert await store.delete("acme", name, NOW)
-            now.pop(name)
-            if place % 10 == 9:
-                found = set(re.findall(rb"<(c\d\d) said>", bytes_in(tmp_path)))
-                assert {name.decode() for name in found} <= now.keys()
 
     on(tmp_path, test)
 

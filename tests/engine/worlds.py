@@ -14,14 +14,15 @@ from tests.virtual_time import other_tasks, run
 Test = Callable[[World], Coroutine[Any, Any, None]]
 
 
-def on_disk(path: Path, test: Test, **options: Any) -> None:
+def on_disk(path: Path, test: Test, *, opens: bool = True, **options: Any) -> None:
     """With the real store, one open conversation, and in real time: threads have a part in it."""
 
     async def whole() -> None:
         store = SqliteStore(path / "store.sqlite3")
         world = World(store, **options)
-        await world.open()
         try:
+            if opens:
+                await world.open()
             await test(world)
         finally:
             await store.close()

@@ -182,6 +182,34 @@ def test_a_wrong_setting_is_told_before_anything_is_started(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("pack.toml", 'id = "support"', 'id = "other"', "id 'other' is not the name of its directory"),
+        ("situations.toml", '"warm_welcome"', '"cold_shoulder"', "cold_shoulder, which does not exist"),
+        ("examples/upset.toml", "messages = [", "messages = []\nunused = [", "upset"),
+    ],
+)
+def test_a_pack_that_is_not_sound_is_not_served(
+    pack: Path, cache_dir: Path, file: str, old: str, new: str, told: str
+) -> None:
+    change(pack / file, old, new)
+    data_dir = pack.parent / "data"
+    done = repartee(
+        "serve",
+        f"--domains-dir={pack.parent}",
+        f"--cache-dir={cache_dir}",
+        f"--data-dir={data_dir}",
+        "--grpc-address=127.0.0.1:0",
+        "--metrics-address=",
+    )
+    assert done.returncode == 2
+    assert str(pack) in done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not data_dir.exists()
+
+
 @pytest.mark.parametrize("which", ["grpc", "metrics"])
 def test_a_port_that_is_taken_is_named(
     server: Server, tmp_path: Path, domains_dir: Path, cache_dir: Path, which: str
@@ -213,8 +241,9 @@ def test_a_server_process_tells_its_log_nothing_of_what_was_said(start_process: 
     assert process.ended() == 0
     log = "".join(process.lines)
     entries = [json.loads(line) for line in process.lines]
-    assert [entry["event"] for entry in entries[:2]][-1] == "serving"
-    assert [entry["event"] for entry in entries[-2:]] == ["draining", "stopped"]
+    events = [entry["event"] for entry in entries]
+    assert events.index("serving") < events.index("call")
+    assert events[-2:] == ["draining", "stopped"]
     assert {"event": "call", "request_id": "one", "code": "OK"}.items() <= next(
         entry for entry in entries if entry["event"] == "call"
     ).items()

@@ -10,10 +10,11 @@ import grpc
 import pytest
 from repartee.v1 import conversation_pb2 as pb
 
+from engine.errors import Unavailable
 from engine.events import TurnEnded
 from tests.server.conftest import StartServer
 from tests.server.harness import TIMEOUT_S, Client, eventually, full_stop_at_the_disk, refusal
-from tests.server.scripted import WHOLE, Scripted
+from tests.server.scripted import REPLY, WHOLE, Scripted
 
 StartScripted = Callable[..., Scripted]
 SOON_S = 0.3
@@ -135,6 +136,27 @@ def test_a_caller_whose_connection_breaks_is_like_one_who_goes_away(scripted: Sc
     client.channel.close()
     assert outcomes(scripted, 1) == ["cancelled"]
     assert_kept(turns_of(other, name), text)
+
+
+def test_a_reply_whose_provider_dies_in_the_middle_is_closed_with_the_packs_line(scripted: Scripted) -> None:
+    client = scripted.client()
+    name = opened(client)
+    scripted.provider.reply = [*REPLY[:2], Unavailable("the provider is gone")]
+    call = started(client, name)
+    scripted.say_all()
+    done = list(call)[-1].done
+    assert done.turn.reply.startswith(REPLY[0])
+    assert done.turn.reply.endswith("More in a moment.")
+    assert [turn.reply for turn in turns_of(client, name)] == [done.turn.reply]
+
+
+def test_a_provider_that_dies_before_the_first_text_leaves_nothing(scripted: Scripted) -> None:
+    client = scripted.client()
+    name = opened(client)
+    scripted.provider.reply = [Unavailable("the provider is gone")]
+    told = refusal(lambda: client.talk.Respond(pb.RespondRequest(conversation=name, message="Hello")))
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    assert not turns_of(client, name)
 
 
 def test_turns_of_one_conversation_are_answered_in_order_of_arrival(

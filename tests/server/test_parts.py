@@ -20,7 +20,7 @@ from server.pages import next_token, page_of
 from server.stats import ReconcileCounts
 from server.windows import Window
 
-keys = st.text(min_size=1, max_size=200).filter(lambda key: key.isprintable())
+keys = st.text(min_size=1, max_size=60)
 
 
 # -- page tokens

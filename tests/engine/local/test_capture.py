@@ -61,6 +61,7 @@ def read(message: str, *slots: Slot, known: Slots | None = None) -> list[tuple[s
         ("it costs us 15 %", [("impact", "15 %", "15 %")]),
         ("that is too expensive", [("objection", "price", "too expensive")]),
         ("tired of flat tyres, but so what", [("pain", "flat tyres", "flat tyres")]),
+        ("tired of (the) noise)", [("pain", "the) noise", "the) noise")]),
         ("tired of   flat\ttyres!", [("pain", "flat tyres", "flat\ttyres")]),
         ("looking at trek bikes", [("competitor", "Trek", "trek bikes")]),
         ("Looking at Van Moof now", [("competitor", "Van Moof", "Van Moof")]),
@@ -71,6 +72,23 @@ def read(message: str, *slots: Slot, known: Slots | None = None) -> list[tuple[s
 )
 def test_each_type_of_slot_is_read_and_quoted(message: str, expected: list[tuple[str, str, str]]) -> None:
     assert read(message) == expected
+
+
+def test_small_numbers_in_words_are_how_many_and_never_an_offer() -> None:
+    assert read("would you take two") == []
+    assert read("would you take twenty") == [("price_offer", "20 USD", "twenty")]
+    assert read("we need two") == [("quantity", "2", "two")]
+    assert read("would you take this one") == []
+
+
+@pytest.mark.parametrize(
+    "form", ["L’Oréal", "l'oréal", "L'Oréal  Paris", "Oréal\u00a0Paris", "  Paris", "", "C++", "a.b"]
+)
+def test_a_name_is_found_however_it_stands_in_the_lexicon(form: str) -> None:
+    one = slot("competitor", ENTITY, "at {brands}")
+    capture = Capture(bike_shop(slots=(one,), lexicons={"brands": {"X": (form,)}}))
+    found = capture(CaptureInput(SHOP, f"we look at {form.strip()} now", {}, TODAY, 1)).findings
+    assert [one.value and one.value.text for one in found] == (["X"] if form else [])
 
 
 def test_findings_come_in_the_order_of_the_message_with_their_turn_and_confidence() -> None:
@@ -161,6 +179,19 @@ def test_the_quote_is_the_clause_else_the_first_placeholder_else_the_match(
     assert [words for _, _, words in found] == ([quote] if quote else [])
 
 
+def test_a_quote_starts_after_the_signs_that_are_left_out_of_it() -> None:
+    (found,) = findings("we are tired of ('flat' tyres).")
+    assert found.value
+    assert (found.value.quote, found.value.quote_start) == ("flat' tyres", 18)
+
+
+def test_of_two_names_for_the_same_words_the_longer_one_counts() -> None:
+    one = slot("competitor", ENTITY, "at {brands}")
+    shop = bike_shop(slots=(one,), lexicons={"brands": {"Trek": (), "Trek Two": ("trek two", "two")}})
+    found = Capture(shop)(CaptureInput(SHOP, "we look at trek two", {}, TODAY, 1)).findings
+    assert [one.value and one.value.text for one in found] == ["Trek Two"]
+
+
 def test_nothing_is_found_where_nothing_is_left_to_quote() -> None:
     assert read("tired of ---, really", slot("pain", TEXT, r"tired of (?P<span>-+)")) == []
 
@@ -249,7 +280,7 @@ def test_a_value_that_is_given_is_read_as_the_buyers_own_words_would_be(name: st
     ],
 )
 def test_a_value_that_says_nothing_of_the_slots_type_is_refused(name: str, text: str, says: str) -> None:
-    with pytest.raises(ValueError, match="not one of|says no") as caught:
+    with pytest.raises(ValueError, match=r"not one of|says no") as caught:
         reader().given(name, text, TODAY)
     assert says in str(caught.value)
 
