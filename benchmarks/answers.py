@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.answers [--misses 0.6]
 
 The engine answers with the closest ask of the catalog, if it is close enough. A question counts as right if it gets an
-answer that fits, or none where none does; as wrong if it gets another one; as unknown if it has an answer and gets none.
+answer that fits, or none where none does; as wrong if it gets another one; as unknown if it has one and gets none.
 A wrong answer costs three times an unknown one, and the cheapest threshold is the one to ship.
 """
 
@@ -51,7 +51,7 @@ class Scored:
         return self.cosine >= threshold and self.closest not in self.fitting
 
 
-def score(catalog: Catalog, parts: dict[str, list[dict[str, object]]], encode: Callable[[str], Vector]) -> list[Scored]:
+def score(catalog: Catalog, parts: dict[str, list[list[str]]], encode: Callable[[str], Vector]) -> list[Scored]:
     """Every question of a catalog.
 
     Raises:
@@ -62,9 +62,7 @@ def score(catalog: Catalog, parts: dict[str, list[dict[str, object]]], encode: C
     ids, copied = {id_ for id_, _ in asks}, {ask.casefold().strip(" ?.!") for _, ask in asks}
     scored = []
     for part in PARTS:
-        for question in parts[part]:
-            message, fitting = str(question["message"]), question["answers"]
-            assert isinstance(fitting, list)
+        for message, *fitting in parts[part]:
             if unknown := set(fitting) - ids:
                 raise SystemExit(f"{catalog.id}: {message!r} expects {', '.join(sorted(unknown))}: no such answer")
             if message.casefold().strip(" ?.!") in copied:

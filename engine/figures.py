@@ -105,7 +105,7 @@ _ORDINAL = frozenset({"st", "nd", "rd", "th"})
 _CLOCK = frozenset({"am", "pm", "o'clock", "oclock"})
 
 # What holds a figure together, besides numbers and units.
-_JOINTS = frozenset("a an and half couple between from to or of per - – — /".split())
+_JOINTS = frozenset("a an and half third quarter ½ couple between from to or of per - – — /".split())
 _STARTS = frozenset({*_ONES, *_TENS, *_BEFORE, "a", "an", "half", "couple", "between"})
 
 _TOKEN = re.compile(

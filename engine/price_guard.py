@@ -29,6 +29,9 @@ _TOTAL_WORDS = re.compile(
     r"\b(?:comes? to|total\w*|altogether|in all|makes?|adds? up to|equals|works out (?:at|to))\b|=", re.IGNORECASE
 )
 _MONTHS = (1, 12)
+# Discounts that are said without a figure: "half price", "a third off".
+_SHARES = {"half": 50.0, "½": 50.0, "third": 100 / 3, "quarter": 25.0}
+_SHARE = re.compile(r"(?<!\w)(half|½|third|quarter)[\s-](?:the\s)?(?:price|off)\b", re.IGNORECASE)
 _HALF_A_CENT = 0.005001
 
 
@@ -123,6 +126,8 @@ class PriceGuard:
         for start, stop in digit_runs(text):
             if not any(figure.start <= start < figure.end for figure in found):
                 self._check_verbatim(text[start:stop])
+        for match in _SHARE.finditer(text):
+            self._check(Figure(*match.span(), Kind.PERCENT, *(_SHARES[match[1].lower()],) * 2))
         at = 0
         for figure in found:
             self._since += text[at : figure.start]

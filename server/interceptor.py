@@ -56,15 +56,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
         behaviour = cast("Any", handler)
-        coders = (_reader(handler.request_deserializer), handler.response_serializer)
+        reader, writer = _reader(handler.request_deserializer), handler.response_serializer
         if behaviour.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._unary(behaviour.unary_unary, method), *coders)
+            return grpc.unary_unary_rpc_method_handler(self._unary(behaviour.unary_unary, method), reader, writer)
         if behaviour.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._stream(behaviour.unary_stream, method), *coders)
+            return grpc.unary_stream_rpc_method_handler(self._stream(behaviour.unary_stream, method), reader, writer)
         if behaviour.stream_stream:
             # What cannot be read comes up where the handler asks for its next request.
-            coders = (handler.request_deserializer, handler.response_serializer)
-            return grpc.stream_stream_rpc_method_handler(self._stream(behaviour.stream_stream, method), *coders)
+            answer = self._stream(behaviour.stream_stream, method)
+            return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, writer)
         return handler
 
     def _unary(self, answer: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:  # noqa: ANN401
@@ -120,7 +120,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             if code is grpc.StatusCode.OK:
                 # The handler has aborted by itself.
-                code = cast("grpc.StatusCode", context.code())
+                code = context.code()
             raise
         finally:
             elapsed_s = time.perf_counter() - started

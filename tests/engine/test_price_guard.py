@@ -249,3 +249,13 @@ def test_a_count_is_no_money_and_a_percentage_is_neither() -> None:
     assert not passes("$50", known, Known())
     assert not passes("50 %", known, Known())
     assert not passes("10 seats", known, Known())
+
+
+@pytest.mark.parametrize("said", ["You can have it for half price.", "That is a third off.", "½ off, just for you!"])
+def test_a_discount_without_a_figure_is_one_all_the_same(said: str) -> None:
+    assert not passes(said)
+    assert passes(said.replace("third", "half"), facts=known_in(["Members get 50 % off."]))
+
+
+def test_a_discount_in_words_is_held_back_until_it_is_whole() -> None:
+    assert read(["You can have it at a third", " o", "ff, today."]) == ("You can have it ", False)
