@@ -16,7 +16,6 @@ from enum import StrEnum
 from engine.deadline import Deadline
 from engine.errors import Busy, DeadlineExceeded, Interrupted, Overloaded
 
-
 # What a caller has for taking a finished answer: who does not read must not hold up the conversation.
 HANDOVER_S = 5.0
 

@@ -60,9 +60,9 @@ def generate(out: Path, image: Path | None) -> None:
         run(
             f"--descriptor_set_in={merged}",
             f"--python_out={out}",
-            f"--mypy_out={out}",
+            f"--mypy_out=quiet:{out}",
             f"--grpc_python_out={out}",
-            f"--mypy_grpc_out={out}",
+            f"--mypy_grpc_out=quiet:{out}",
             *CONTRACT,
         )
     for package in ("buf", "buf/validate", "repartee", "repartee/v1"):
