@@ -54,7 +54,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a list goes on: after this key, empty for the start; `limit` rows."""
+    """Where a list goes on: after this key, empty for the start; at most `limit` rows, fewer if they are large."""
 
     after: str
     limit: int

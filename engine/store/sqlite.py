@@ -19,11 +19,12 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -35,6 +36,8 @@ from engine.trace import Turn
 REQUEST_ID_TTL = timedelta(days=1)
 WAITING_WRITES_MAX = 4096
 GROUP_MAX = 256
+# A page ends early rather than be more than a gRPC client takes by default (4 MiB).
+PAGE_BYTES_MAX = 2 << 20
 _SWEEP_MAX = 200
 
 _PAGE_BYTES = 4096
@@ -70,6 +73,7 @@ _MIGRATIONS = (
 _conversations = TypeAdapter(Conversation)
 _turns = TypeAdapter(Turn)
 
+Row = tuple[Any, ...]
 Work = Callable[[sqlite3.Connection], object]
 
 
@@ -112,19 +116,18 @@ class SqliteStore:
             " AND (?3 = '' OR created < ?3 OR (created = ?3 AND id > ?4))"
             " ORDER BY created DESC, id LIMIT ?5",
             (tenant, _stamp(now), created, last_id, page.limit + 1),
-        ).fetchall()
-        shown = rows[: page.limit]
-        more = f"{shown[-1][1]} {shown[-1][2]}" if len(rows) > page.limit else ""
-        return [_conversations.validate_json(row[0]) for row in shown], more
+        )
+        shown, more = _fill(rows, page.limit)
+        return [_conversations.validate_json(row[0]) for row in shown], f"{shown[-1][1]} {shown[-1][2]}" if more else ""
 
     async def turns(self, tenant: str, conversation_id: str, page: Page) -> tuple[Sequence[Turn], str]:
         rows = self._reader.execute(
             "SELECT turn, number FROM turns WHERE tenant = ? AND conversation = ? AND number > CAST(? AS INTEGER)"
             " ORDER BY number LIMIT ?",
             (tenant, conversation_id, page.after, page.limit + 1),
-        ).fetchall()
-        shown = rows[: page.limit]
-        return [_turns.validate_json(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > page.limit else ""
+        )
+        shown, more = _fill(rows, page.limit)
+        return [_turns.validate_json(row[0]) for row in shown], str(shown[-1][1]) if more else ""
 
     async def recall(self, tenant: str, request_id: str, now: datetime) -> Remembered | None:
         row = self._reader.execute(
@@ -191,6 +194,18 @@ class SqliteStore:
             if work:
                 _commit(connection, work)
         connection.close()
+
+
+def _fill(rows: Iterable[Row], limit: int) -> tuple[list[Row], bool]:
+    """The rows of a page, by number and by the bytes of their first column; and whether there are more."""
+    shown: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[0])
+        if shown and (len(shown) == limit or size > PAGE_BYTES_MAX):
+            return shown, True
+        shown.append(row)
+    return shown, False
 
 
 def _commit(connection: sqlite3.Connection, group: Sequence[tuple[Work, Future[object]]]) -> None:

@@ -122,4 +122,4 @@ def quantiles(values: Iterable[float], at: Sequence[float] = (0.5, 0.95, 0.99)) 
 
 def plain(message: str) -> str:
     """A message's words alone: two that differ in case and punctuation only are the same."""
-    return " ".join(re.findall(r"\w+", message.casefold()))
+    return " ".join(re.findall(r"\w+", message.casefold())) or message

@@ -19,7 +19,7 @@ from engine.errors import AlreadyExists, EngineError, EtagMismatch, RequestIdTak
 from engine.ports import Page, Remembered, Write
 from engine.reconcile import Detection, Trigger
 from engine.stages import Stage
-from engine.store.sqlite import REQUEST_ID_TTL, SqliteStore
+from engine.store.sqlite import PAGE_BYTES_MAX, REQUEST_ID_TTL, SqliteStore
 from engine.trace import StageTrace, Trace, Turn
 from tests.engine.stores import ALL, NOW, TTL, on, opened, opening, turn_of
 
@@ -157,6 +157,24 @@ def test_turns_are_listed_oldest_first_page_by_page(tmp_path: Path, limit: int) 
             conversation = write.conversation
         listed = await pages(lambda page: store.turns("acme", "talk", page), limit)
         assert [turn.number for turn in listed] == list(range(1, 12))
+
+    on(tmp_path, test)
+
+
+def test_a_page_of_long_turns_ends_before_it_is_too_large_to_send(tmp_path: Path) -> None:
+    async def test(store: SqliteStore) -> None:
+        await store.write(opening())
+        conversation = opened()
+        for _ in range(6):
+            write = turn_of(conversation, "long " * (PAGE_BYTES_MAX // 20))
+            await store.write(write)
+            conversation = write.conversation
+        after, numbers = "", list[int]()
+        while not numbers or after:
+            shown, after = await store.turns("acme", "talk", Page(after, 1000))
+            assert sum(len(turn.message) + len(turn.reply) for turn in shown) <= PAGE_BYTES_MAX
+            numbers += [turn.number for turn in shown]
+        assert numbers == [1, 2, 3, 4, 5, 6]
 
     on(tmp_path, test)
 
