@@ -66,7 +66,10 @@ def chat(
     settings = _settings(config, {"grpc_address": grpc_address})
     from server.chat import Chat
 
-    raise typer.Exit(uvloop.run(Chat(settings.grpc_address, conversation or "", domain or "", json).run(message)))
+    try:
+        raise typer.Exit(Chat(settings.grpc_address, conversation or "", domain or "", json).run(message))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @cli.command()

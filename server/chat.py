@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import readline  # noqa: F401  (input() then has a history)
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
 from uuid import uuid4
 
 import grpc
@@ -15,10 +15,6 @@ from google.protobuf.json_format import MessageToDict
 from repartee.v1 import conversation_pb2 as pb
 from repartee.v1.conversation_pb2_grpc import ConversationServiceStub
 from rich.console import Console
-
-if TYPE_CHECKING:
-    # The stubs' types know an async flavour that does not exist at run time.
-    from repartee.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
 
 _TIMEOUT_S = 60
 _STAGE = {value: name.removeprefix("STAGE_").lower() for name, value in pb.Stage.items()}
@@ -35,45 +31,46 @@ class Chat:
         self._json = as_json
         self._console = Console(highlight=False, soft_wrap=True)
 
-    async def run(self, message: str | None) -> int:
+    def run(self, message: str | None) -> int:
         """Says one message, or all that comes in until its end. Returns the exit code."""
-        async with grpc.aio.insecure_channel(self._address) as channel:
+        with grpc.insecure_channel(self._address) as channel:
             stub = ConversationServiceStub(channel)
             if message is not None:
-                return await self._turn(stub, message)
+                return self._turn(stub, message)
             if sys.stdin.isatty() and not self._json:
                 self._console.print("[dim]Say something; an empty line or Ctrl-D ends the talk.[/dim]")
-            worst = 0
-            while (line := await asyncio.to_thread(self._read)) is not None:
-                worst = max(worst, await self._turn(stub, line))
-                if worst and not sys.stdin.isatty():
-                    break
-            return worst
+            for line in self._lines():
+                failed = self._turn(stub, line)
+                if failed and not sys.stdin.isatty():
+                    return failed
+            return 0
 
-    def _read(self) -> str | None:
-        """The next line to say; None at the end. Blank lines of a pipe are passed over."""
-        if sys.stdin.isatty():
-            try:
-                return input("> ").strip() or None
-            except (EOFError, KeyboardInterrupt):
-                return None
-        return next((line.strip() for line in sys.stdin if line.strip()), None)
+    def _lines(self) -> Iterator[str]:
+        """What is to be said, line by line. Blank lines of a pipe are passed over."""
+        if not sys.stdin.isatty():
+            yield from (line.strip() for line in sys.stdin if line.strip())
+            return
+        with suppress(EOFError):
+            while line := input("> ").strip():
+                yield line
 
-    async def _turn(self, stub: ConversationServiceAsyncStub, message: str) -> int:
+    def _turn(self, stub: ConversationServiceStub, message: str) -> int:
         options = pb.TurnOptions(domain="" if self._conversation else self._domain)
         request = pb.RespondRequest(
             conversation=self._conversation, message=message, request_id=str(uuid4()), options=options
         )
         try:
-            async for event in stub.StreamRespond(pb.StreamRespondRequest(request=request), timeout=_TIMEOUT_S):
+            for event in stub.StreamRespond(pb.StreamRespondRequest(request=request), timeout=_TIMEOUT_S):
                 self._show(event)
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             self._show_error(error)
             return 1
         return 0
 
     def _show(self, event: pb.StreamRespondResponse) -> None:
         if event.HasField("turn_started"):
+            if not (self._conversation or self._json):
+                self._console.print(event.turn_started.conversation, style="dim")
             self._conversation = event.turn_started.conversation
         elif event.HasField("done") and self._json:
             print(json.dumps(MessageToDict(event.done, preserving_proto_field_name=True)), flush=True)
@@ -84,7 +81,7 @@ class Chat:
         elif event.text and not self._json:
             self._console.print(event.text, end="", markup=False)
 
-    def _show_error(self, error: grpc.aio.AioRpcError) -> None:
+    def _show_error(self, error: grpc.RpcError) -> None:
         hint = ""
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             hint = f"\nIs a server running at {self._address}? `make run` starts one."
@@ -103,7 +100,7 @@ def _notes(done: pb.RespondResponse) -> Iterator[str]:
         note = _OPERATION.get(change.operation, "").format(change.previous.text)
         yield f"  {change.name} = {shown.text}{note}" + (f" “{shown.quote}”" if shown.quote else "")
     stages = " ".join(f"{_STAGE[stage.stage]} {_ms(stage.duration):.1f}" for stage in turn.trace.stages)
-    yield f"  {_ms(turn.trace.total):.1f} ms: {stages} · {done.conversation.name}"
+    yield f"  {_ms(turn.trace.total):.1f} ms: {stages}"
 
 
 def _ms(span: Duration) -> float:

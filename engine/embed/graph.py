@@ -1,9 +1,9 @@
 """The ONNX graph of all-MiniLM-L6-v2, made from its weights with numpy and onnx only.
 
 The weights come as safetensors; exporting a graph from them would take PyTorch. A BERT
-encoder is six times the same block, so it is written down here, with the fused operators
-of onnxruntime (com.microsoft: Attention, SkipLayerNormalization, BiasGelu). The output
-is the mean of the token vectors, scaled to length 1, as sentence-transformers computes it.
+encoder is six times the same block, so it is written down here, with two fused operators
+of onnxruntime (com.microsoft: Attention, BiasGelu). The output is the mean of the token
+vectors, scaled to length 1, as sentence-transformers computes it.
 Architecture: Devlin et al. 2018 (BERT), Wang et al. 2020 (MiniLM).
 """
 
@@ -99,12 +99,12 @@ def _block(graph: _Graph, weights: Weights, prefix: str, hidden: str, mask: str)
 
 
 def _project(graph: _Graph, weights: Weights, prefix: str, hidden: str, *, residual: str) -> str:
+    """A dense layer, the residual and a norm: in three operators, for the fused one is slower; see `minilm`."""
     weight = graph.constant(f"{prefix}.dense.weight", weights[f"{prefix}.dense.weight"].T)
     bias = graph.constant(f"{prefix}.dense.bias", weights[f"{prefix}.dense.bias"])
-    projected = graph.op("MatMul", hidden, weight)
+    projected = graph.op("Add", graph.op("MatMul", hidden, weight), bias)
     scale, shift = _norm(graph, weights, f"{prefix}.LayerNorm")
-    inputs = (projected, residual, scale, shift, bias)
-    return graph.op("SkipLayerNormalization", *inputs, domain=_FUSED, epsilon=_EPSILON)
+    return graph.op("LayerNormalization", graph.op("Add", projected, residual), scale, shift, axis=-1, epsilon=_EPSILON)
 
 
 def _norm(graph: _Graph, weights: Weights, prefix: str) -> tuple[str, str]:

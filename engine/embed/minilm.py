@@ -28,7 +28,7 @@ from engine.stages import Vector
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENS_MAX = 128
 # Names the cached file; to be changed with anything that changes the vectors.
-_RECIPE = "int8-per-channel-1"
+_RECIPE = "int8-per-channel-2"
 
 
 class EmbedderUnavailable(RuntimeError):
@@ -58,7 +58,10 @@ class MiniLM:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # The fused operator takes 33 µs where its parts take 15: 1.3 ms a sentence instead of 1.6.
+        self._session = ort.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
+        )
         # onnxruntime releases the GIL: one thread keeps the event loop free.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
 

@@ -42,6 +42,21 @@ _MEASURES = frozenset(
     "inches foot feet ft yard lb lbs pound kg kilo ton gb tb mb mph watt volt sq square degree time bedroom bed bath bathroom "
     "business working calendar".split()
 )
+# Nor of these: steps and rounds, what is said and shown, who is at home.
+_NO_GOODS = frozenset(
+    "quote bid offer proposal reference signature approval vote vendor supplier question answer reason thing option "
+    "step stage round phase level way time star review photo picture email message call meeting demo visit "
+    "hand floor stair flight kid child daughter son twin percent".split()
+)
+# No nouns at all: "12k last year", "fifteen grand set aside".
+_UNCOUNTED = frozenset(
+    {"last", "next", "set", "put", "worth", "approved", "allocated", "available", "saved", "earmarked", "budgeted"}
+)
+# A telephone number, unless both parts are round: "800-1000" is a range.
+_PHONE = re.compile(
+    r"(?<![\w$€£.,-])(?:\+\d{1,3}[ .-]?)?(?:\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\d{3}[.-](?=0|\d{3}[1-9]|\d\d[1-9]\d)\d{4}|"
+    r"\d{3} 0\d{3})(?![\w$€£%]|[.,]\d)"
+)
 # Up to it, a number in words is how many: "I'll take two" offers no two dollars.
 _SMALL = 12
 _FIRST_MASK, _LAST_MASK = 0xE000, 0xF8FF
@@ -224,7 +239,14 @@ class Capture:
     def _spans(self, message: str, today: date) -> Iterator[_Span]:
         for period in periods(message, today):
             yield _Span("period", period.start, period.end, period.text, period.period)
+        phones = [match.span() for match in _PHONE.finditer(message)]
         for figure in figures(message):
+            if any(start < figure.end and figure.start < end for start, end in phones):
+                continue
+            if figure.kind is Kind.COUNT and figure.unit in _UNCOUNTED:
+                counted = message[figure.start : figure.end].rstrip()
+                end = figure.start + len(counted[: -len(figure.unit)].rstrip())
+                figure = replace(figure, kind=Kind.NUMBER, unit="", end=end)
             # In "this one" nothing is counted.
             if figure.digits or figure.kind is not Kind.NUMBER or figure.max > 1:
                 yield _span_of(figure)
@@ -347,9 +369,8 @@ def _spaced(form: str) -> str:
 
 def _span_of(figure: Figure) -> _Span:
     kind = {Kind.MONEY: "money", Kind.PERCENT: "percent", Kind.COUNT: "quantity", Kind.NUMBER: "number"}[figure.kind]
-    if kind == "quantity" and not _MEASURES.isdisjoint(
-        {figure.unit, *(unit.removesuffix("s") for unit in figure.unit.split())}
-    ):
+    units = {figure.unit, *(unit.removesuffix("s") for unit in figure.unit.split())}
+    if kind == "quantity" and not (_MEASURES | _NO_GOODS).isdisjoint(units):
         kind = "measure"
     if kind == "number" and not figure.digits and figure.max <= _SMALL:
         kind = "quantity"

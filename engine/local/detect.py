@@ -38,10 +38,12 @@ CONTINUATION = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """What training leaves, and all that serving needs. S situations, N examples, D dimensions."""
+    """What training leaves, and all that serving needs. S situations, N examples, D dimensions of which K are kept."""
 
     situations: tuple[str, ...]
-    # (N, D), unit vectors; and (N, S), the votes; the temperature is divided in already.
+    # (D, K): onto the directions in which the examples differ most.
+    projection: NDArray[np.float32]
+    # (N, K), the projected examples; and (N, S), their votes; the temperature is divided in already.
     examples: NDArray[np.float32]
     votes: NDArray[np.float32]
     # (BUCKETS,) and (BUCKETS, S): see `engine.local.features`.
@@ -53,7 +55,7 @@ class Model:
     def logits(self, message: str, vector: Vector) -> NDArray[np.float64]:
         """Log odds up to a constant, (S,)."""
         said = words(message, self.idf)
-        meant = closeness(self.examples @ vector) @ self.votes
+        meant = closeness(self.examples @ (vector @ self.projection)) @ self.votes
         total: NDArray[np.float64] = (meant + said.values @ self.word_votes[said.buckets]).astype(np.float64)
         return total
 

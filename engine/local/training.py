@@ -29,18 +29,20 @@ from engine.stages import Vector
 Encode = Callable[[str], Vector]
 
 # Part of the cache key: to be changed with anything that changes the trained model.
-RECIPE = "kernel-1"
+RECIPE = "kernel-2"
 # Memory and time of training grow with the square of the examples: 1 GB at this many. A
 # larger pack is thinned evenly.
 EXAMPLES_MAX = 16_000
 # Chosen across the two authors of the sales pack: see benchmarks/detector.py.
 RIDGE = 0.3
 WORDS_SHARE = 0.6
+# Of the embedding's dimensions; a third less costs nothing and halves the time of a detection.
+DIMENSIONS_KEPT = 256
 _ITERATIONS_MAX = 40
 _TOLERANCE = 1e-2
 _ROWS = 512
 _TEMPERATURES = np.geomspace(0.01, 1.0, 60)
-_PARTS = ("examples", "votes", "idf", "word_votes")
+_PARTS = ("projection", "examples", "votes", "idf", "word_votes")
 
 
 def fit(domain: Domain, encode: Encode) -> Model:
@@ -57,10 +59,12 @@ def fit_vectors(messages: Sequence[str], vectors: NDArray[np.float32], labels: S
     truth = np.array([situations.index(label) for label in labels])
     idf = rarity(messages)
     bag = _bag(messages, idf)
+    projection = _projection(vectors)
+    vectors = vectors @ projection
     likeness = _likeness(vectors)
     temperature, threshold = _calibrate(likeness, bag, truth, situations, fallback)
     votes = _votes(likeness, bag, truth, len(situations)) / np.float32(temperature)
-    return Model(situations, vectors, votes, idf, _word_votes(bag, votes), threshold)
+    return Model(situations, projection, vectors, votes, idf, _word_votes(bag, votes), threshold)
 
 
 def load_or_train(domain: Domain, embedder: Embedder, cache_dir: Path) -> Detector:
@@ -75,6 +79,12 @@ def load_or_train(domain: Domain, embedder: Embedder, cache_dir: Path) -> Detect
 
 
 # -- fitting
+
+
+def _projection(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Onto the principal directions of the embeddings, (D, K); not centred, so that cosines stay what they are."""
+    _, directions = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
+    return np.ascontiguousarray(directions[:, ::-1][:, :DIMENSIONS_KEPT], np.float32)
 
 
 def _likeness(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,8 +182,8 @@ def _read(path: Path) -> Model | None:
         # Opened here: of a damaged file, numpy would leave the handle open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             situations = tuple(str(name) for name in file["situations"])
-            examples, votes, idf, word_votes = (file[part] for part in _PARTS)
-            return Model(situations, examples, votes, idf, word_votes, float(file["threshold"]))
+            projection, examples, votes, idf, word_votes = (file[part] for part in _PARTS)
+            return Model(situations, projection, examples, votes, idf, word_votes, float(file["threshold"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.local import periods as reader
+from engine.local.days import READERS
 from engine.local.periods import periods
 
 # A Wednesday.
 TODAY = date(2027, 3, 17)
+SATURDAY = date(2026, 11, 21)
 
 
 def read(text: str, today: date = TODAY) -> list[tuple[str, str]]:
@@ -154,6 +157,184 @@ def test_what_is_no_date_or_cannot_be_one_is_left_alone(text: str) -> None:
     assert read(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "quote", "name", "first", "last"),
+    [
+        # A month with a preposition leaves its day alone.
+        ("a table for March 2nd", "March 2nd", "2027-03-02", "2027-03-02", "2027-03-02"),
+        ("for March 9th 2028", "March 9th 2028", "2028-03-09", "2028-03-09", "2028-03-09"),
+        ("for March 2028", "March 2028", "2028-03", "2028-03-01", "2028-03-31"),
+        ("put it in for March", "for March", "2027-03", "2027-03-01", "2027-03-31"),
+        ("for one at 18:00 of March 9th.", "March 9th", "2027-03-09", "2027-03-09", "2027-03-09"),
+        ("on April 15, 1919", "April 15, 1919", "1919-04-15", "1919-04-15", "1919-04-15"),
+        # Days of a month.
+        ("on the 8th of this month", "the 8th of this month", "2026-11-08", "2026-11-08", "2026-11-08"),
+        ("8th of next month", "8th of next month", "2026-12-08", "2026-12-08", "2026-12-08"),
+        ("by the first of the month", "by the first of the month", "by 2026-12-01", "", "2026-12-01"),
+        ("the first of March", "the first of March", "2027-03-01", "2027-03-01", "2027-03-01"),
+        ("the twenty-first of May", "the twenty-first of May", "2027-05-21", "2027-05-21", "2027-05-21"),
+        ("since the 5th", "since the 5th", "from 2026-11-05", "2026-11-05", ""),
+        ("on the 31st", "the 31st", "2026-12-31", "2026-12-31", "2026-12-31"),
+        ("Friday, December 4th", "Friday, December 4th", "2026-12-04", "2026-12-04", "2026-12-04"),
+        ("until Monday the 14th", "until Monday the 14th", "by 2026-12-14", "", "2026-12-14"),
+        # Days of a week.
+        ("Wednesday next week", "Wednesday next week", "2026-11-25", "2026-11-25", "2026-11-25"),
+        ("next week Wednesday", "next week Wednesday", "2026-11-25", "2026-11-25", "2026-11-25"),
+        ("next week on Wednesday", "next week on Wednesday", "2026-11-25", "2026-11-25", "2026-11-25"),
+        ("Friday of next week", "Friday of next week", "2026-11-27", "2026-11-27", "2026-11-27"),
+        ("Saturday this week", "Saturday this week", "2026-11-21", "2026-11-21", "2026-11-21"),
+        ("Friday the week after next", "Friday the week after next", "2026-12-04", "2026-12-04", "2026-12-04"),
+        ("from Monday next week", "from Monday next week", "from 2026-11-23", "2026-11-23", ""),
+        ("this coming Friday", "this coming Friday", "2026-11-27", "2026-11-27", "2026-11-27"),
+        ("a week from Monday", "a week from Monday", "2026-11-30", "2026-11-30", "2026-11-30"),
+        ("15 days from today", "15 days from today", "2026-12-06", "2026-12-06", "2026-12-06"),
+        ("a car for two weeks from Monday", "from Monday", "from 2026-11-23", "2026-11-23", ""),
+        ("the day after tomorrow", "the day after tomorrow", "2026-11-23", "2026-11-23", "2026-11-23"),
+        ("this evening", "this evening", "2026-11-21", "2026-11-21", "2026-11-21"),
+        ("by Monday morning", "by Monday morning", "by 2026-11-23", "", "2026-11-23"),
+        ("by EOD Friday", "by EOD Friday", "by 2026-11-27", "", "2026-11-27"),
+        ("by end of day", "by end of day", "by 2026-11-21", "", "2026-11-21"),
+        # Parts.
+        ("the first week of May", "the first week of May", "2027-05-01/2027-05-07", "2027-05-01", "2027-05-07"),
+        (
+            "the last week of the month",
+            "the last week of the month",
+            "2026-11-24/2026-11-30",
+            "2026-11-24",
+            "2026-11-30",
+        ),
+        ("first week of the month", "first week of the month", "2026-12-01/2026-12-07", "2026-12-01", "2026-12-07"),
+        ("second half of May", "second half of May", "2027-05-16/2027-05-31", "2027-05-16", "2027-05-31"),
+        ("first week in May 2028", "first week in May 2028", "2028-05-01/2028-05-07", "2028-05-01", "2028-05-07"),
+        ("first Monday of next month", "first Monday of next month", "2026-12-07", "2026-12-07", "2026-12-07"),
+        ("last Friday of May", "last Friday of May", "2027-05-28", "2027-05-28", "2027-05-28"),
+        ("the week of the 14th", "the week of the 14th", "2026-12-14/2026-12-20", "2026-12-14", "2026-12-20"),
+        ("end of next month", "end of next month", "2026-12-21/2026-12-31", "2026-12-21", "2026-12-31"),
+        ("by the end of next month", "by the end of next month", "by 2026-12-31", "", "2026-12-31"),
+        ("by end of month", "by end of month", "by 2026-11-30", "", "2026-11-30"),
+        ("until mid May", "until mid May", "by 2027-05-21", "", "2027-05-21"),
+        ("before early May", "before early May", "by 2027-04-30", "", "2027-04-30"),
+        ("from late May", "from late May", "from 2027-05-21", "2027-05-21", ""),
+        ("middle of May", "middle of May", "2027-05-11/2027-05-21", "2027-05-11", "2027-05-21"),
+        ("later this month", "later this month", "2026-11-21/2026-11-30", "2026-11-21", "2026-11-30"),
+        ("later this week", "later this week", "2026-11-21/2026-11-22", "2026-11-21", "2026-11-22"),
+        ("later today", "later today", "2026-11-21", "2026-11-21", "2026-11-21"),
+        ("over the weekend", "over the weekend", "2026-11-21/2026-11-22", "2026-11-21", "2026-11-22"),
+        ("the week after next", "the week after next", "2026-11-30/2026-12-06", "2026-11-30", "2026-12-06"),
+    ],
+)
+def test_what_belongs_to_a_date_is_read_with_it(text: str, quote: str, name: str, first: str, last: str) -> None:
+    (found,) = periods(text, SATURDAY)
+    assert (text[found.start : found.end], found.text) == (quote, name)
+    assert (found.period.first_day, found.period.last_day) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("from Monday to Friday", "2026-11-23", "2026-11-27"),
+        ("from Friday to Monday", "2026-11-27", "2026-11-30"),
+        ("from Monday until Friday", "2026-11-23", "2026-11-27"),
+        ("Monday-Friday", "2026-11-23", "2026-11-27"),
+        ("Monday to Friday next week", "2026-11-23", "2026-11-27"),
+        ("between Monday and Friday", "2026-11-23", "2026-11-27"),
+        ("the 5th to the 8th", "2026-12-05", "2026-12-08"),
+        ("the 5th to 8th", "2026-12-05", "2026-12-08"),
+        ("the 12th and 13th", "2026-12-12", "2026-12-13"),
+        ("from the 28th to the 3rd", "2026-11-28", "2026-12-03"),
+        ("the 10th to the 12th of this month", "2026-11-10", "2026-11-12"),
+        ("from the 10th of this month till the 11th", "2026-11-10", "2026-11-11"),
+        ("from Tuesday next week till March 11th", "2026-11-24", "2027-03-11"),
+        ("March 2nd to 5th", "2027-03-02", "2027-03-05"),
+        ("March 2nd and 3rd", "2027-03-02", "2027-03-03"),
+        ("March 2 and 3", "2027-03-02", "2027-03-03"),
+        ("March 2-5, 2028", "2028-03-02", "2028-03-05"),
+        ("2–5 March", "2027-03-02", "2027-03-05"),
+        ("the 5th to the 8th of March", "2027-03-05", "2027-03-08"),
+        ("from Dec 20 to Jan 5", "2026-12-20", "2027-01-05"),
+        ("Dec 20 to Jan 5, 2028", "2027-12-20", "2028-01-05"),
+        ("2027-03-02 - 2027-03-05", "2027-03-02", "2027-03-05"),
+        ("3/2-3/5", "2027-03-02", "2027-03-05"),
+        ("from January to end of March", "2027-01-01", "2027-03-31"),
+        ("from mid-March to early May", "2027-03-11", "2027-05-11"),
+        ("from April to May", "2027-04-01", "2027-05-31"),
+        ("March to May", "2027-03-01", "2027-05-31"),
+        ("Sep-Dec", "2027-09-01", "2027-12-31"),
+        ("Q1 to Q2 2028", "2028-01-01", "2028-06-30"),
+        ("between Christmas and New Year", "2026-12-25", "2027-01-01"),
+    ],
+)
+def test_from_one_date_to_another_is_one_period(text: str, first: str, last: str) -> None:
+    (found,) = periods(f"yes, {text}.", SATURDAY)
+    assert (found.start, found.end) == (5, 5 + len(text))
+    assert (found.period.first_day, found.period.last_day) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("March 2nd or 9th", [("March 2nd", "2027-03-02"), ("9th", "2027-03-09")]),
+        ("March 2nd and 3rd of April", [("March 2nd", "2027-03-02"), ("3rd of April", "2027-04-03")]),
+        ("Monday or Tuesday", [("Monday", "2026-11-23"), ("Tuesday", "2026-11-24")]),
+        ("move it from Monday to Friday", [("from Monday", "from 2026-11-23"), ("Friday", "2026-11-27")]),
+        ("change the 5th to the 8th", [("the 5th", "2026-12-05"), ("8th", "2026-12-08")]),
+        ("March 30th to 2nd", [("March 30th", "2027-03-30")]),
+        ("March 2 to 5 people", [("March 2", "2027-03-02")]),
+        ("by the 5th to Friday", [("by the 5th", "by 2026-12-05"), ("Friday", "2026-11-27")]),
+        ("between Monday and whenever", [("Monday", "2026-11-23")]),
+        ("2028 to Friday", [("2028", "2028"), ("Friday", "2026-11-27")]),
+        ("the 5th and 6th floor", [("the 5th", "2026-12-05")]),
+        ("10 to 15 may be enough", []),
+        ("may to mar", []),
+        ("the month to the year", []),
+        ("this week to the year", [("this week", "2026-11-16/2026-11-22")]),
+        ("the 5th -6 March", [("the 5th", "2026-12-05")]),
+        ("5 -6 March", []),
+        ("Q3-2028", [("Q3-2028", "2028-Q3")]),
+        ("Mar-2028", [("Mar-2028", "2028-03")]),
+        ("March 5-2028", [("March 5", "2027-03-05")]),
+        ("from March 2nd to February 30th", [("from March 2nd", "from 2027-03-02")]),
+        ("at the end of the day it is fine", []),
+        ("from 5 to 8", []),
+        ("the third half of May", []),
+    ],
+)
+def test_what_is_no_range_is_not_read_as_one(text: str, expected: list[tuple[str, str]]) -> None:
+    assert read(text, SATURDAY) == expected
+
+
+@pytest.mark.parametrize(
+    ("today", "text", "names"),
+    [
+        # Monday: what "this week" says is not the week before, nor the one after.
+        (date(2026, 11, 16), "Wednesday to Friday next week", ["2026-11-25/2026-11-27"]),
+        (date(2026, 11, 16), "next week Wednesday or Thursday", ["2026-11-25", "2026-11-26"]),
+        (date(2026, 11, 16), "since the weekend", ["from 2026-11-14"]),
+        (date(2026, 11, 16), "since christmas", ["from 2025-12-25"]),
+        (date(2026, 11, 16), "since the 20th", ["from 2026-10-20"]),
+    ],
+)
+def test_other_days_see_other_dates(today: date, text: str, names: list[str]) -> None:
+    assert [name for _, name in read(text, today)] == names
+
+
+@pytest.mark.parametrize("unit", ["to 5 to 5 ", "the 1st the 1st ", "March 2nd to ", "the 5th to the ", "monday-"])
+def test_what_is_read_grows_with_the_text_and_no_faster(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = reader._closed
+    times = 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal times
+        times += 1
+        return closed(*args)
+
+    monkeypatch.setattr(reader, "_closed", counted)
+    repeated = 8000 // len(unit)
+    periods(unit * repeated, TODAY)
+    # Of a pair that is none each is read again by itself, and so is the next one's.
+    assert times <= 2 * 4 * repeated
+
+
 def test_several_periods_are_found_in_their_order() -> None:
     assert [name for _, name in read("Either Q3 or by friday, else next year.")] == ["2027-Q3", "by 2027-03-19", "2028"]
 
@@ -187,7 +368,8 @@ def test_letters_that_only_ignoring_case_takes_for_latin_ones_are_read_like_them
 _WORDS = st.sampled_from(
     "by before the end of until after from in mid early late next this coming few couple a 1 2 31 45 999 2027 2028 1/2 "
     "13/12 1.2. 2027-02-30 q1 Q4 h2 eoy may march friday sun week month quarter year days weeks from now today spring "
-    "winter christmas the first half of second quarter 4th th . , - / İ ı ſ 3 ٣".split()
+    "winter christmas the first half of second quarter 4th th . , - / İ ı ſ 3 ٣ to and or between 2nd 8th – later "
+    "monday tomorrow weekend last after since 1st May".split()
 )
 _TEXTS = st.one_of(
     st.text(max_size=60),
@@ -211,5 +393,5 @@ def test_any_text_on_any_day_gives_sound_periods_in_their_order(text: str, today
 
 
 def test_every_way_of_saying_it_has_its_reader() -> None:
-    kinds = set(reader._PERIOD.groupindex) - {"edge"}
-    assert kinds == set(reader._READERS)
+    kinds = set(reader._PERIOD.groupindex) - {"bound", "part"}
+    assert kinds == set(READERS)
