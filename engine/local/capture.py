@@ -243,13 +243,9 @@ class Capture:
         for figure in figures(message):
             if any(start < figure.end and figure.start < end for start, end in phones):
                 continue
-            if figure.kind is Kind.COUNT and figure.unit in _UNCOUNTED:
-                counted = message[figure.start : figure.end].rstrip()
-                end = figure.start + len(counted[: -len(figure.unit)].rstrip())
-                figure = replace(figure, kind=Kind.NUMBER, unit="", end=end)
             # In "this one" nothing is counted.
             if figure.digits or figure.kind is not Kind.NUMBER or figure.max > 1:
-                yield _span_of(figure)
+                yield _span_of(_without_noun(figure, message))
         lower = message.lower()
         for word in _WORD.finditer(lower):
             for name, pattern in self._names.get(word[0], ()):
@@ -365,6 +361,14 @@ def _form(name: str) -> str:
 
 def _spaced(form: str) -> str:
     return re.escape(form).replace(r"\ ", r"\s+")
+
+
+def _without_noun(figure: Figure, message: str) -> Figure:
+    """A bare number where what seems counted is no noun."""
+    if figure.kind is not Kind.COUNT or figure.unit not in _UNCOUNTED:
+        return figure
+    number = message[figure.start : figure.end - len(figure.unit)].rstrip()
+    return replace(figure, kind=Kind.NUMBER, unit="", end=figure.start + len(number))
 
 
 def _span_of(figure: Figure) -> _Span:

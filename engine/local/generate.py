@@ -59,7 +59,7 @@ class Generate:
 
     def __call__(self, value: GenerateInput) -> Iterator[str]:
         """The reply, a sentence at a time."""
-        yield from _SENTENCES.sub(lambda gap: gap[0] + "\0", self.reply(value)).split("\0")
+        yield from re.split(r"(?<=[.!?])(?=\s)", self.reply(value))
 
     def reply(self, value: GenerateInput) -> str:
         """The whole reply."""
@@ -87,7 +87,9 @@ class Generate:
         if similarity < (ANSWER_MIN if needed else ANSWER_CLEAR_MIN):
             return ""
         answer = parse(text).render(value.facts) or ""
-        return "" if any(answer in exchange.reply for exchange in value.history[-1:]) else answer
+        # Who asks again is answered again; nobody is told twice what he did not ask for.
+        just_said = any(answer in exchange.reply for exchange in value.history[-1:])
+        return "" if just_said and not needed else answer
 
 
 def _says_more(message: str, policies: Sequence[Policy]) -> bool:
