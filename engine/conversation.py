@@ -152,19 +152,33 @@ def apply(slots: Slots, findings: Iterable[Finding], lists: frozenset[str]) -> t
         lists: the names of the slots that hold several values.
 
     Returns:
-        The new slots, and what changed; a finding that says nothing new changes nothing.
+        The new slots, and what changed; a finding that says nothing new changes nothing. Of
+        a slot that holds one value the last word counts: "300, no, 900" sets it once, to 900.
     """
     known = dict(slots)
     changes: list[SlotChange] = []
     for finding in findings:
         before = known.get(finding.slot, ())
         after, change = (_retract if finding.retracted else _set)(before, finding, finding.slot in lists)
+        if change and finding.slot not in lists:
+            changes = [earlier for earlier in changes if earlier.name != finding.slot]
+            change = _net(finding.slot, slots.get(finding.slot, ()), after)
         changes += change
         if after:
             known[finding.slot] = after
         else:
             known.pop(finding.slot, None)
     return known, tuple(changes)
+
+
+def _net(name: str, before: tuple[SlotValue, ...], after: tuple[SlotValue, ...]) -> list[SlotChange]:
+    """What a turn has done to a slot of one value, whatever it went through."""
+    old, new = (values[-1] if values else None for values in (before, after))
+    if old and new:
+        return [] if old.same_as(new) else [SlotChange(name, Operation.CHANGE, new, old)]
+    if new:
+        return [SlotChange(name, Operation.SET, new, None)]
+    return [SlotChange(name, Operation.RETRACT, None, old)] if old else []
 
 
 Merged = tuple[tuple[SlotValue, ...], list[SlotChange]]

@@ -69,13 +69,20 @@ def fit_vectors(messages: Sequence[str], vectors: NDArray[np.float32], labels: S
 
 def load_or_train(domain: Domain, embedder: Embedder, cache_dir: Path) -> Detector:
     """The detector of a pack: from the cache directory, or trained and put there the first time."""
-    key = hashlib.sha256(f"{domain.version}\n{embedder.id}\n{RECIPE}".encode()).hexdigest()
-    path = cache_dir / f"detector-{domain.id}-{key[:16]}.npz"
+    path = cache_dir / f"detector-{domain.id}-{_key(domain, embedder.id)}.npz"
     model = _read(path)
     if model is None:
         model = fit(domain, embedder.encode)
         _write(path, model)
     return Detector(model, domain)
+
+
+def _key(domain: Domain, embedder_id: str) -> str:
+    """Changes with all that the model is made of, and with nothing else: a new price trains nothing anew."""
+    digest = hashlib.sha256(f"{RECIPE}\n{embedder_id}\n{domain.fallback.id}\n".encode())
+    for example in domain.examples:
+        digest.update(f"{example.situation}\0{example.message}\0".encode())
+    return digest.hexdigest()[:16]
 
 
 # -- fitting

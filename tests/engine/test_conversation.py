@@ -92,9 +92,35 @@ def test_taking_back_what_is_not_known_or_finding_nothing_changes_nothing(findin
 
 
 def test_findings_count_in_their_order() -> None:
-    slots, changes = apply({}, [said("budget", "1"), taken_back("budget"), said("budget", "2")], LISTS)
-    assert slots == {"budget": (SlotValue("2"),)}
+    slots, changes = apply({}, [said("pain", "1"), taken_back("pain"), said("pain", "2")], LISTS)
+    assert slots == {"pain": (SlotValue("2"),)}
     assert [change.operation for change in changes] == [SET, RETRACT, SET]
+
+
+@pytest.mark.parametrize(
+    ("known", "findings", "expected"),
+    [
+        ("", ["1", "2"], [(SET, "2", "")]),
+        ("", ["1", None], []),
+        ("0", ["1", "2"], [(CHANGE, "2", "0")]),
+        ("0", [None, "2"], [(CHANGE, "2", "0")]),
+        ("0", ["1", None], [(RETRACT, "", "0")]),
+        ("0", ["1", "0"], []),
+    ],
+)
+def test_of_a_single_value_the_last_word_counts(
+    known: str, findings: list[str | None], expected: list[tuple[Operation, str, str]]
+) -> None:
+    before = {"budget": (SlotValue(known),)} if known else {}
+    heard = [said("budget", word) if word else taken_back("budget") for word in findings]
+    slots, changes = apply(before, [*heard, said("pain", "x")], LISTS)
+    made = [
+        (change.operation, change.value.text if change.value else "", change.previous.text if change.previous else "")
+        for change in changes
+        if change.name == "budget"
+    ]
+    assert made == expected
+    assert [value.text for value in slots.get("budget", ())] == [word for word in [findings[-1]] if word]
 
 
 def test_the_slots_that_were_given_are_left_as_they_were() -> None:

@@ -36,11 +36,20 @@ def test_the_cache_gives_back_what_was_trained(tmp_path: Path) -> None:
     assert len(cached(tmp_path / "new")) == 1
 
 
-def test_another_pack_or_embedder_trains_anew(tmp_path: Path) -> None:
-    load_or_train(tiny_domain("1"), FakeEmbedder("a"), tmp_path)
-    load_or_train(tiny_domain("2"), FakeEmbedder("a"), tmp_path)
-    load_or_train(tiny_domain("2"), FakeEmbedder("b"), tmp_path)
+def test_other_examples_or_another_embedder_train_anew(tmp_path: Path) -> None:
+    domain = tiny_domain()
+    more = domain.model_copy(update={"examples": (*domain.examples, domain.examples[0])})
+    load_or_train(domain, FakeEmbedder("a"), tmp_path)
+    load_or_train(more, FakeEmbedder("a"), tmp_path)
+    load_or_train(more, FakeEmbedder("b"), tmp_path)
     assert len(cached(tmp_path)) == 3
+
+
+def test_a_new_version_with_the_same_examples_trains_nothing(tmp_path: Path) -> None:
+    load_or_train(tiny_domain("1"), FakeEmbedder(), tmp_path)
+    embedder = FakeEmbedder()
+    load_or_train(tiny_domain("2"), embedder, tmp_path)
+    assert embedder.asked == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", b"rubbish" * 100])
