@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 from repartee.v1 import conversation_pb2, operations_pb2
 
-from engine import domain_lint, packs
+from engine import domain_lint, facts, packs
 from engine.conversations import Conversations
 from engine.domain import Domain
 from engine.embed.minilm import MiniLM
@@ -89,6 +89,9 @@ def train(domains: Mapping[str, Domain], embedder: Embedder, settings: Settings)
     trained = {}
     for name, domain in domains.items():
         started = time.perf_counter()
+        for catalog in domain.catalogs:
+            # Read once, and not by the first turn.
+            facts.known(domain, catalog)
         detector = load_or_train(domain, embedder, settings.cache_dir)
         trained[name] = Trained(Capture(domain), detector, Generate(domain, embedder.encode))
         took_s = round(time.perf_counter() - started, 1)
