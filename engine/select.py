@@ -8,7 +8,7 @@ of another size than they are made for.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from engine import facts
@@ -68,7 +68,8 @@ class Selection:
     # The plays of the latest turns, oldest first.
     recent: tuple[str, ...]
     known: frozenset[str]
-    fillable: frozenset[str]
+    # Every name that a line can use, with its text; an answer is there for any question, if only "I do not know".
+    facts: Mapping[str, str]
     size: DealSize
 
     def rank(self, situation: str, confidence: float = 1.0) -> tuple[Play, ...]:
@@ -86,7 +87,7 @@ class Selection:
         candidates = []
         for place, play_id in enumerate(self.domain.situations_by_id[situation].plays):
             play = self.domain.plays_by_id[play_id]
-            if allowed(play, {situation, self.previous}, self.known, self.fillable):
+            if allowed(play, {situation, self.previous}, self.known, {*self.facts, "answer"}):
                 candidates.append((place + self._penalty(play), play))
         candidates.sort(key=lambda candidate: candidate[0])
         return tuple(play for _, play in candidates)
@@ -111,7 +112,6 @@ def prepare(conversation: Conversation, domain: Domain, catalog: Catalog, slots:
         conversation.situation,
         tuple(exchange.play for exchange in conversation.history[-_RECENT_TURNS:]),
         frozenset(name for name, values in slots.items() if values),
-        # An answer is there for any question, if only "I do not know".
-        frozenset(facts.values(domain, catalog, slots)) | {"answer"},
+        facts.values(domain, catalog, slots),
         deal_size(domain, catalog, slots),
     )

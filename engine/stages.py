@@ -6,6 +6,7 @@ both take the same questions and give the same answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -81,6 +82,6 @@ class GenerateInput:
     play: Play
     history: tuple[Exchange, ...]
     # Values for the lines of the pack, prices and totals computed; see `engine.facts`.
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
     # What policy obliges the agent to say, whatever the play.
     owed: tuple[Policy, ...] = ()

@@ -10,7 +10,7 @@ kept: the agent never forgets what the buyer has read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -72,6 +72,7 @@ class Decision:
     # Best first.
     plays: tuple[Play, ...]
     catalog: Catalog
+    facts: Mapping[str, str]
     vector: Vector
 
 
@@ -244,12 +245,11 @@ class Turns:
         changed = verdict.rerun and plays[0] is not selection.rank(first.situation, first.confidence)[0]
         self._emit(Reconciled(verdict.fired, verdict.rerun, changed))
         reconciled = verdict.fired[0] if verdict.rerun else None
-        return Decision(detection, reconciled, slots, changes, plays, catalog, vector)
+        return Decision(detection, reconciled, slots, changes, plays, catalog, selection.facts, vector)
 
     async def _reply(self, work: _Work, decision: Decision) -> None:
         """Writes the reply; every piece passes the price guard before it is said."""
         message, domain, before = work.request.message, work.start.domain, work.start.conversation
-        values = facts.values(domain, decision.catalog, decision.slots)
         value = GenerateInput(
             domain,
             decision.catalog,
@@ -259,14 +259,14 @@ class Turns:
             decision.detection.situation,
             decision.plays[0],
             before.history,
-            values,
+            decision.facts,
             facts.owed(domain, message),
         )
         said = [message, *(exchange.message for exchange in before.history)]
         quotes = [quote.quote for known in decision.slots.values() for quote in known]
         guard = PriceGuard(
             facts.known(domain, decision.catalog),
-            lambda: known_in(values.values()),
+            lambda: known_in(decision.facts.values()),
             lambda: known_in([*said, *quotes]),
         )
         served = self._runner.served_by(GENERATE, value)
@@ -308,7 +308,7 @@ class Turns:
         """Makes the turn durable. What the caller has heard is written whatever becomes of the caller."""
         async with work.watch.stage(Stage.COMMIT):
             answer = self._answer(work, interrupted=interrupted, author=author)
-            remember = (work.request.request, _ANSWERS.dump_json(answer))
+            remember = (work.request.request, _ANSWERS.dump_json(answer) if work.request.request.id else b"")
             write = self._conversations.write(
                 work.request.tenant, work.start, answer.conversation, answer.turn, remember
             )

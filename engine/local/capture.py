@@ -35,6 +35,8 @@ _SAMPLES = {
     SlotType.PERIOD: '"next quarter"',
     SlotType.PRODUCT: "the name of a product of the catalog",
 }
+# A number: the flag's own arithmetic takes longer than many a search.
+_IGNORES_CASE = int(re.IGNORECASE)
 _KINDS = ("money", "percent", "quantity", "measure", "number", "period", "product")
 # Counts of these are a length of time or a size: never how many the buyer wants.
 _MEASURES = frozenset(
@@ -126,7 +128,7 @@ class _Masked:
     sentences: tuple[int, ...]
 
     def read_by(self, pattern: re.Pattern[str]) -> str:
-        return self.cased if pattern.flags & re.IGNORECASE else self.text
+        return self.cased if pattern.flags & _IGNORES_CASE else self.text
 
     def sentence(self, start: int, end: int) -> tuple[int, int]:
         """The bounds of the sentence around [start, end) of the masked text, no further than is looked at."""

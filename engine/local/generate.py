@@ -8,7 +8,7 @@ filled, was not said before in this conversation, and uses most of what is known
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ class Generate:
             return " ".join(first)
         answers_question = any("answer" in parse(line).names for line in value.play.lines)
         answer = self._answer(value, needed=answers_question)
-        values = value.facts | ({"answer": answer} if answer else {})
+        values = {**value.facts, "answer": answer} if answer else value.facts
         extra = answer and not answers_question
         line = _choose(value, [parse(line) for line in value.play.lines], values, brief=bool(extra))
         if extra:
@@ -110,7 +110,7 @@ def _filled(line: str, value: GenerateInput) -> str:
 
 
 def _choose(
-    value: GenerateInput, lines: Sequence[Template], values: dict[str, str], *, brief: bool = False
+    value: GenerateInput, lines: Sequence[Template], values: Mapping[str, str], *, brief: bool = False
 ) -> str | None:
     """A line that was not said yet; of these the one that uses most of what is known, or least if it is to be brief.
 
