@@ -129,7 +129,8 @@ def _readable(value: SlotValue) -> str:
         per = "".join(f" per {part}" for part in typed.per.split("/") if part)
         return f"{figure}{unit}{per}"
     if isinstance(typed, Period) and value.quote:
-        return value.quote
+        # In the buyer's words, but as a noun: "in March" is "March".
+        return re.sub(r"^(?:in|on|by|at|from|within|until|till|before|after|since)\s+", "", value.quote)
     return value.text.replace("_", " ")
 
 

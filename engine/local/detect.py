@@ -30,7 +30,7 @@ GAMMA = 1.0
 # is best at 1; the gain is small, a seventh of a point of accuracy.
 EVIDENCE = 1.0
 # A short message that begins like this goes on with what was talked of: "and for 60 users?"
-_GOES_ON = re.compile(r"\W*(?:and|or|also|then|what about|how about|per)\b", re.IGNORECASE)
+_GOES_ON = re.compile(r"\W*(?:and|or|also|then|what about|how about|per|for|plus|with|without)\b", re.IGNORECASE)
 _GOES_ON_WORDS_MAX = 7
 # The log odds that this adds to the situation of the turn before.
 CONTINUATION = 2.0

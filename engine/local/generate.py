@@ -72,8 +72,12 @@ class Generate:
         values = {**value.facts, "answer": answer} if answer else value.facts
         extra = answer and not answers_question
         line = _choose(value, [parse(line) for line in value.play.lines], values, brief=bool(extra))
+        situation = value.domain.situations_by_id[value.situation]
         if extra:
             first.append(answer)
+            if situation.fallback or situation.ignores_findings:
+                # It was a fair question after all: "I did not get that" would be untrue.
+                return " ".join(first)
         elif line is None:
             unknown = [parse(line) for line in value.domain.voice.unknown]
             line = _choose(value, unknown, values) or _filled(value.domain.voice.unknown[0], value)

@@ -40,11 +40,12 @@ def reply(
     slots: Slots | None = None,
     owed: tuple[Policy, ...] = (),
     domain: Domain = SHOP,
+    situation: str = "haggling",
 ) -> str:
     home = domain.home
     values = facts.values(domain, home, slots or {})
     value = GenerateInput(
-        domain, home, message, encode(message), slots or {}, "other", used, tuple(history), values, owed
+        domain, home, message, encode(message), slots or {}, situation, used, tuple(history), values, owed
     )
     generate = Generate(domain, encode)
     assert "".join(generate(value)) == generate.reply(value)
@@ -61,6 +62,10 @@ def test_a_question_that_nothing_answers_is_not_guessed_at() -> None:
 
 def test_a_clear_question_is_answered_before_another_play_goes_on() -> None:
     assert reply("Nice. When are you open?", CHAT).startswith("We are open from 9 to 5. ")
+
+
+def test_nobody_is_answered_and_told_in_one_breath_that_he_was_not_understood() -> None:
+    assert reply("When are you open?", play("clarify", "I did not get that."), situation="other") == OPEN.text
 
 
 def test_what_is_no_question_gets_no_answer() -> None:
