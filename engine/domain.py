@@ -36,6 +36,8 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
+# What capture recognises in any message before it looks for cues; a cue stands for it by {name}.
+SPANS = ("money", "percent", "quantity", "measure", "number", "period", "product")
 # A reply's text, with names to fill in: see `engine.template`.
 Line = Annotated[str, Field(min_length=1, max_length=600), AfterValidator(_line)]
 # A regular expression, matched without regard to case, with placeholders for typed spans.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from engine.domain import Domain, Play, SlotType
+from engine.domain import SPANS, Domain, Play, SlotType
 from engine.facts import values
 from engine.template import parse
 
@@ -118,18 +118,7 @@ def _is_grounded(domain: Domain, line: str) -> bool:
 
 
 def _slots(domain: Domain) -> Iterator[str]:
-    kinds = {
-        "money",
-        "percent",
-        "quantity",
-        "measure",
-        "number",
-        "period",
-        "product",
-        "clause",
-        "name",
-        *domain.lexicons,
-    }
+    kinds = {*SPANS, "clause", "name", *domain.lexicons}
     for slot in domain.slots:
         if not slot.cues:
             yield f"slot {slot.name}: has no cues, so the built-in engine never finds it"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from engine.conversation import Amount, Finding, Period, Slots, SlotValue
-from engine.domain import Cue, Domain, Slot, SlotType
+from engine.domain import SPANS, Cue, Domain, Slot, SlotType
 from engine.figures import Figure, Kind, figures
 from engine.local.periods import periods
 from engine.stages import CaptureInput, CaptureOutput
@@ -37,7 +37,6 @@ _SAMPLES = {
 }
 # A number: the flag's own arithmetic takes longer than many a search.
 _IGNORES_CASE = int(re.IGNORECASE)
-_KINDS = ("money", "percent", "quantity", "measure", "number", "period", "product")
 # Counts of these are a length of time or a size: never how many the buyer wants.
 _MEASURES = frozenset(
     "second minute min hour hr day week month quarter year yr mile km kilometer kilometre meter metre cm mm inch "
@@ -162,7 +161,7 @@ class Capture:
             for form in (product.name, *product.aliases)
         }
         self._names = _by_first_word(self._lexicons)
-        kinds = [*_KINDS, *(name for name in self._lexicons if name not in _KINDS)]
+        kinds = [*SPANS, *(name for name in self._lexicons if name not in SPANS)]
         self._masks = {kind: chr(_FIRST_MASK + number) for number, kind in enumerate(kinds)}
         self._cues = [self._compiled(slot, cue) for slot in domain.slots for cue in slot.cues]
 
@@ -205,7 +204,7 @@ class Capture:
             if span is None:
                 raise ValueError(f"says no {slot.type.value}; expected one like {_SAMPLES[slot.type]}")
             return self._value(slot, span, text, 0, 1.0, 0)
-        named = next((span for span in spans if span.text and span.kind not in _KINDS[:-1]), None)
+        named = next((span for span in spans if span.text and span.kind not in SPANS[:-1]), None)
         return SlotValue(named.text if named and slot.type is not SlotType.TEXT else " ".join(text.split()), text)
 
     def _value(self, slot: Slot, span: _Span, quote: str, quote_start: int, confidence: float, turn: int) -> SlotValue:
