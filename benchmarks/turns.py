@@ -4,6 +4,7 @@
 
 Messages are the golden set's. The server runs in a process of its own on a free port with a fresh data directory; every
 turn is committed durably. `GetConversation` of the same run is the yardstick: a call with everything but the turn.
+The stages say what bounds a turn: the embedding, the detection and the fsync of the commit.
 """
 
 from __future__ import annotations
@@ -102,13 +103,18 @@ async def run(port: int, turns: int, in_flight: Sequence[int]) -> Table:
                 table.add_row(title, str(width), *quantiles, f"{rate:.0f}")
             if width == in_flight[0]:
                 # The server's own window: nothing else has been asked of it yet.
-                table.add_row("Respond, in the server", str(width), *await in_server(operations), "")
+                for name, measured in await in_server(operations):
+                    table.add_row(f"  {name}, in the server", str(width), *measured, "")
     return table
 
 
-async def in_server(operations: OperationsServiceAsyncStub) -> list[str]:
+async def in_server(operations: OperationsServiceAsyncStub) -> list[tuple[str, list[str]]]:
+    """The quantiles of turns and of their stages, by the server's own clock."""
     stats = await operations.GetLatencyStats(ops.GetLatencyStatsRequest())
-    return [f"{span.ToNanoseconds() / 1e6:.2f}" for span in (stats.turn.p50, stats.turn.p95, stats.turn.p99)]
+    measured = [("turn", stats.turn), *sorted(stats.stages.items())]
+    return [
+        (name, [f"{span.ToNanoseconds() / 1e6:.2f}" for span in (one.p50, one.p95, one.p99)]) for name, one in measured
+    ]
 
 
 def main() -> None:
