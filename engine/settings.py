@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Settings(BaseModel):
     """All settings, flat: one name each in the file, the environment and on the command line."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     grpc_address: str = Field(default="127.0.0.1:50051", pattern=r"^.*:\d{1,5}$")
     """Where gRPC is served: host:port. Port 0 takes a free one."""

@@ -83,7 +83,10 @@ def lint(
     from engine import domain_lint, packs
     from engine.errors import PackError
 
-    path = packs.available(settings.domains_dir).get(domain, Path(domain))
+    available = packs.available(settings.domains_dir)
+    path = available.get(domain, Path(domain))
+    if not path.is_dir():
+        _fail(f"{domain}: no such pack, and no directory; there are {', '.join(sorted(available))}")
     try:
         pack = packs.load(path)
     except PackError as error:

@@ -49,7 +49,8 @@ def settings_from(
         fault = error.errors()[0]
         key = str(fault["loc"][0])
         source = next((name for name in reversed(sources) if key in sources[name]), "the defaults")
-        raise ConfigError(f"{source}: {key} = {fault['input']!r}: {fault['msg']}") from None
+        meant = Settings.model_fields[key].description
+        raise ConfigError(f"{source}: {key} = {fault['input']!r}: {fault['msg']}. It sets: {meant}") from None
 
 
 def _read(file: Path | None) -> dict[str, Any]:
