@@ -104,7 +104,6 @@ def main() -> None:
     questions = tomllib.loads(QUESTIONS.read_text())
     embedder = MiniLM(platformdirs.user_cache_path("repartee"))
     scored = [one for catalog in domain.catalogs for one in score(catalog, questions[catalog.id], embedder.encode)]
-    embedder.close()
     console = Console()
     for catalog in domain.catalogs:
         console.print(table(catalog.id, [one for one in scored if one.catalog == catalog.id]))

@@ -241,7 +241,6 @@ def main() -> None:
     names = sorted(path.stem for path in (PACK / "examples").glob("*.toml"))
     embedder = MiniLM(CACHE)
     examples, golden = read(names, embedder.encode)
-    embedder.close()
     compare(examples, golden, names)
     learning_curve(examples, golden, names)
     confidence(examples, golden, names)

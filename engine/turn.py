@@ -138,7 +138,7 @@ class Turns:
                 if answer is None:
                     work = await self._begin(request, deadline, watch, place)
                     try:
-                        work.decision = await self._decide(work, await self._look_up(work))
+                        work.decision = await self._decide(work)
                         await self._reply(work, work.decision)
                         answer = await self._commit(work)
                     except (Exception, asyncio.CancelledError) as error:
@@ -164,8 +164,7 @@ class Turns:
                 if persist and (known := await self._conversations.recall(request.tenant, request.request, _ANALYSES)):
                     return known
                 work = await self._begin(request, deadline, watch, place)
-                decision = await self._decide(work, await self._look_up(work))
-                return await self._analysis(work, decision, persist=persist)
+                return await self._analysis(work, await self._decide(work), persist=persist)
 
     async def record(self, request: TurnRequest, deadline: Deadline, reply: str, author: str) -> Answer:
         """Writes down an exchange that somebody else answered; the buyer's message may be empty."""
@@ -177,7 +176,7 @@ class Turns:
                 work = await self._begin(request, deadline, watch, place)
                 work.reply.append(reply)
                 if request.message:
-                    work.decision = replace(await self._decide(work, await self._look_up(work)), plays=())
+                    work.decision = replace(await self._decide(work), plays=())
                 return await self._commit(work, author=author)
 
     # -- the stages
@@ -214,18 +213,13 @@ class Turns:
         await watch.waited(Stage.QUEUE)
         return _Work(request, deadline, place, start, watch)
 
-    async def _look_up(self, work: _Work) -> Vector:
-        """The message's vector: computed once, for everybody who needs it."""
-        async with work.watch.stage(Stage.LOOKUP):
-            return await self._embedder.embed(work.request.message)
-
-    async def _decide(self, work: _Work, vector: Vector) -> Decision:
+    async def _decide(self, work: _Work) -> Decision:
         """Capture ∥ detect, the second pass where it can matter, and the play."""
         message, domain, before = work.request.message, work.start.domain, work.start.conversation
         today = self._conversations.now().date()
         capture = CaptureInput(domain, message, before.slots, today, before.turn_count + 1)
-        detect = DetectInput(domain, message, vector, before.slots, before.situation, before.history)
-        found, first = await both(self._run(work, CAPTURE, capture), self._run(work, DETECT, detect))
+        # In this order: the embedding has a thread of its own, and capture runs meanwhile.
+        (detect, first), found = await both(self._place(work), self._run(work, CAPTURE, capture))
 
         slots, changes = apply(before.slots, found.findings, domain.lists)
         catalog = facts.catalog_for(domain, slots, message, before.history)
@@ -245,7 +239,15 @@ class Turns:
         changed = verdict.rerun and plays[0] is not selection.rank(first.situation, first.confidence)[0]
         self._emit(Reconciled(verdict.fired, verdict.rerun, changed))
         reconciled = verdict.fired[0] if verdict.rerun else None
-        return Decision(detection, reconciled, slots, changes, plays, catalog, selection.facts, vector)
+        return Decision(detection, reconciled, slots, changes, plays, catalog, selection.facts, detect.vector)
+
+    async def _place(self, work: _Work) -> tuple[DetectInput, Detection]:
+        """The first detection; the message's vector is computed once, for everybody who needs it."""
+        message, before = work.request.message, work.start.conversation
+        async with work.watch.stage(Stage.LOOKUP):
+            vector = await self._embedder.embed(message)
+        asked = DetectInput(work.start.domain, message, vector, before.slots, before.situation, before.history)
+        return asked, await self._run(work, DETECT, asked)
 
     async def _reply(self, work: _Work, decision: Decision) -> None:
         """Writes the reply; every piece passes the price guard before it is said."""

@@ -109,7 +109,6 @@ class App:
     metrics_port: int
     health: Health
     _store: SqliteStore
-    _embedder: MiniLM
     _sweeper: asyncio.Task[None]
     _close_metrics: list[Callable[[], None]]
 
@@ -121,7 +120,6 @@ class App:
         with suppress(asyncio.CancelledError):
             await self._sweeper
         await self._store.close()
-        self._embedder.close()
         for close in self._close_metrics:
             close()
 
@@ -183,7 +181,7 @@ async def start(settings: Settings) -> App:
     metrics_port, close_metrics = _serve_metrics(settings.metrics_address, registry)
     await server.start()
     sweeper = asyncio.create_task(_sweep(conversations))
-    return App(server, port, metrics_port, health, store, embedder, sweeper, close_metrics)
+    return App(server, port, metrics_port, health, store, sweeper, close_metrics)
 
 
 def _serve_metrics(address: str, registry: CollectorRegistry) -> tuple[int, list[Callable[[], None]]]:

@@ -98,7 +98,6 @@ async def _held_out(settings: Settings, domain: Domain, progress: Progress) -> A
         if (wanted := slots.read(pack)).case:
             yield await slots.evaluate(provider, domain, wanted)
     finally:
-        embedder.close()
         progress.remove_task(task)
 
 

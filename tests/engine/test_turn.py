@@ -50,8 +50,8 @@ def test_a_turn_runs_its_stages_in_order_and_says_so() -> None:
     times = {part.stage.value: (part.start_ms, part.duration_ms) for part in trace.stages}
     assert list(times) == STAGES
     assert times["lookup"] == pytest.approx((0, 100))
-    # Side by side, and the slower one decides.
-    assert times["capture"] == pytest.approx((100, 200))
+    # Capture needs no vector, and begins beside the embedding; the slower side decides.
+    assert times["capture"] == pytest.approx((0, 200))
     assert times["detect"] == pytest.approx((100, 300))
     assert times["generate"] == pytest.approx((400, 500))
     assert trace.total_ms == pytest.approx(900)

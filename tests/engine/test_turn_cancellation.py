@@ -245,7 +245,8 @@ def test_what_is_only_written_down_is_written_whole_or_not_at_all(
             await assert_nothing_is_left(world, conversation.turn_count)
             return ended
 
-    assert len(at_every_point(once)) > 3
+    # Waiting for the stages, and for the disk; what the stages wait for is cut by "any step".
+    assert len(at_every_point(once)) > 2
 
 
 @STORES

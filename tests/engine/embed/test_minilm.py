@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,8 @@ SENTENCES = ("That is too expensive.", "Does it work with Shopify?", "We ship 30
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Iterator[MiniLM]:
-    made = MiniLM(platformdirs.user_cache_path("repartee"))
-    yield made
-    made.close()
+def embedder() -> MiniLM:
+    return MiniLM(platformdirs.user_cache_path("repartee"))
 
 
 @pytest.mark.parametrize("text", [*SENTENCES, "", " ", "💸 naïve ﬁ\0", "word " * 5000])
