@@ -31,6 +31,7 @@ from engine.local.generate import Generate
 from engine.local.provider import LocalProvider, Trained
 from engine.local.training import load_or_train
 from engine.ports import Embedder
+from engine.reading import Reader
 from engine.run import Runner
 from engine.settings import Settings
 from engine.store.sqlite import SqliteStore
@@ -84,16 +85,17 @@ def _sound(name: str, path: Path) -> Domain:
     return domain
 
 
-def train(domains: Mapping[str, Domain], embedder: Embedder, settings: Settings) -> LocalProvider:
+def train(readers: Mapping[str, Reader], embedder: Embedder, settings: Settings) -> LocalProvider:
     """Makes the built-in engine ready for all packs; from the cache, but for the first time."""
     trained = {}
-    for name, domain in domains.items():
+    for name, reader in readers.items():
+        domain = reader.domain
         started = time.perf_counter()
         for catalog in domain.catalogs:
             # Read once, and not by the first turn.
             facts.known(domain, catalog)
         detector = load_or_train(domain, embedder, settings.cache_dir)
-        trained[name] = Trained(Capture(domain), detector, Generate(domain, embedder.encode))
+        trained[name] = Trained(Capture(reader), detector, Generate(domain, embedder.encode))
         took_s = round(time.perf_counter() - started, 1)
         log.info("domain pack ready", domain=name, examples=len(domain.examples), took_s=took_s)
     return LocalProvider(trained)
@@ -133,7 +135,8 @@ async def start(settings: Settings) -> App:
     """
     domains = load_domains(settings)
     embedder = MiniLM(settings.cache_dir)
-    provider = train(domains, embedder, settings)
+    readers = {name: Reader(domain) for name, domain in domains.items()}
+    provider = train(readers, embedder, settings)
     store = SqliteStore(settings.data_dir / "repartee.sqlite3")
 
     registry = new_registry()
@@ -148,7 +151,7 @@ async def start(settings: Settings) -> App:
         store,
         domains,
         settings.domain,
-        provider.read_given,
+        lambda domain, name, text, now: readers[domain.id].given(name, text, now.date()),
         timedelta(days=settings.retention_days),
         lambda: datetime.now(UTC),
         lambda: uuid4().hex,

@@ -11,56 +11,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
-from engine.conversation import Amount, Finding, Period, Slots, SlotValue
-from engine.domain import SPANS, Cue, Domain, Slot, SlotType
-from engine.figures import Figure, Kind, figures
-from engine.local.periods import periods
+from engine import reading
+from engine.conversation import Finding, Slots, SlotValue
+from engine.domain import Cue, Slot, SlotType
+from engine.reading import FIRST_MASK, LAST_MASK, Reader, Span
 from engine.stages import CaptureInput, CaptureOutput
 
-_TYPED = {
-    SlotType.MONEY: ("money", "number"),
-    SlotType.QUANTITY: ("quantity", "number"),
-    SlotType.MEASURE: ("money", "percent", "quantity", "measure", "number"),
-    SlotType.PERIOD: ("period",),
-    SlotType.PRODUCT: ("product",),
-}
-_SAMPLES = {
-    SlotType.MONEY: '"$5,000"',
-    SlotType.QUANTITY: '"50 users"',
-    SlotType.MEASURE: '"3 hours a week"',
-    SlotType.PERIOD: '"next quarter"',
-    SlotType.PRODUCT: "the name of a product of the catalog",
-}
 # A number: the flag's own arithmetic takes longer than many a search.
 _IGNORES_CASE = int(re.IGNORECASE)
-# Counts of these are a length of time or a size: never how many the buyer wants.
-_MEASURES = frozenset(
-    "second minute min hour hr day week month quarter year yr mile km kilometer kilometre meter metre cm mm inch "
-    "inches foot feet ft yard lb lbs pound kg kilo ton gb tb mb mph watt volt sq square degree time bedroom bed bath bathroom "
-    "business working calendar".split()
-)
-# Nor of these: steps and rounds, what is said and shown, who is at home.
-_NO_GOODS = frozenset(
-    "quote bid offer proposal reference signature approval vote vendor supplier question answer reason thing option "
-    "step stage round phase level way time star review photo picture email message call meeting demo visit "
-    "hand floor stair flight kid child daughter son twin percent".split()
-)
-# No nouns at all: "12k last year", "fifteen grand set aside".
-_UNCOUNTED = frozenset(
-    {"last", "next", "set", "put", "worth", "approved", "allocated", "available", "saved", "earmarked", "budgeted"}
-)
-# A telephone number, unless both parts are round: "800-1000" is a range.
-_PHONE = re.compile(
-    r"(?<![\w$€£.,-])(?:\+\d{1,3}[ .-]?)?(?:\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\d{3}[.-](?=0|\d{3}[1-9]|\d\d[1-9]\d)\d{4}|"
-    r"\d{3} 0\d{3})(?![\w$€£%]|[.,]\d)"
-)
-# Up to it, a number in words is how many: "I'll take two" offers no two dollars.
-_SMALL = 12
-_FIRST_MASK, _LAST_MASK = 0xE000, 0xF8FF
 _CLAUSE = r"[^.!?;\n]{1,160}?"
 _CLAUSE_END = r"\s*(?:[.!?;\n]|,?\s(?:but|so|and\sthen|though|which)\b|$)"
 # Bounded: else every word of a text in capitals would start a name that runs to its end.
@@ -77,29 +38,9 @@ _NEGATED = re.compile(
 _NEGATION_CHARS_MAX = 34
 # How far from a cue its sentence is looked at.
 _CONTEXT_CHARS_MAX = 160
-# Where a name may start.
-_WORD = re.compile(r"(?<![\w-])(?:\w+|[^\w\s])")
 _SENTENCE = re.compile(r"(?<=[.!?\n])\s+")
 # Cues are written with straight apostrophes and single blanks.
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
-# Character by character, so that every offset stays: the letters that ignoring case takes for an i or an s are made
-# one (a dotted capital I would even grow in lower case), and nobody can write a mask.
-_PLAIN = str.maketrans(
-    {"\u0130": "I", "\u0131": "i", "\u017f": "s"}
-    | dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'")
-    | dict.fromkeys(map(chr, range(_FIRST_MASK, _LAST_MASK + 1)), "\ufffd")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A typed span of the message, in code points [start, end)."""
-
-    kind: str
-    start: int
-    end: int
-    text: str
-    typed: Amount | Period | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +63,7 @@ class _Masked:
     text: str
     # Of every masked character, where it starts in the message; one more for the end.
     starts: tuple[int, ...]
-    spans: dict[int, _Span]
+    spans: dict[int, Span]
     # Where the sentences of the masked text start.
     sentences: tuple[int, ...]
 
@@ -147,22 +88,11 @@ class _Masked:
 class Capture:
     """Reads messages with one pack's cues."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, reader: Reader) -> None:
+        domain = reader.domain
         self._slots = domain.slots_by_name
-        self._currency = domain.home.products[0].currency
-        self._lexicons = {
-            name: {_form(form): canonical for canonical, forms in entries.items() for form in (canonical, *forms)}
-            for name, entries in domain.lexicons.items()
-        }
-        self._lexicons["product"] = {
-            _form(form): product.id
-            for catalog in reversed(domain.catalogs)
-            for product in catalog.products
-            for form in (product.name, *product.aliases)
-        }
-        self._names = _by_first_word(self._lexicons)
-        kinds = [*SPANS, *(name for name in self._lexicons if name not in SPANS)]
-        self._masks = {kind: chr(_FIRST_MASK + number) for number, kind in enumerate(kinds)}
+        self._reader = reader
+        self._masks = {kind: chr(FIRST_MASK + number) for number, kind in enumerate(self._reader.kinds)}
         self._cues = [self._compiled(slot, cue) for slot in domain.slots for cue in slot.cues]
 
     def __call__(self, value: CaptureInput) -> CaptureOutput:
@@ -186,42 +116,14 @@ class Capture:
         found.sort(key=lambda item: item[0])
         return CaptureOutput(tuple(finding for _, finding in found))
 
-    def given(self, name: str, text: str, today: date) -> SlotValue:
-        """A value that a caller gives for a slot, read as the buyer's own words would be.
-
-        Raises:
-            ValueError: if the text does not say what the slot's type holds; says what would.
-        """
-        slot = self._slots[name]
-        spans = sorted(self._spans(text.translate(_PLAIN), today), key=lambda span: span.start)
-        if slot.type is SlotType.ENUM:
-            wanted = "_".join(text.casefold().split())
-            if wanted not in slot.values:
-                raise ValueError(f"not one of {', '.join(slot.values)}")
-            return SlotValue(wanted, text)
-        if kinds := _TYPED.get(slot.type):
-            span = next((span for span in spans if span.kind in kinds), None)
-            if span is None:
-                raise ValueError(f"says no {slot.type.value}; expected one like {_SAMPLES[slot.type]}")
-            return self._value(slot, span, text, 0, 1.0, 0)
-        named = next((span for span in spans if span.text and span.kind not in SPANS[:-1]), None)
-        return SlotValue(named.text if named and slot.type is not SlotType.TEXT else " ".join(text.split()), text)
-
-    def _value(self, slot: Slot, span: _Span, quote: str, quote_start: int, confidence: float, turn: int) -> SlotValue:
-        typed, text = span.typed, span.text
-        if slot.type is SlotType.MONEY and isinstance(typed, Amount) and not typed.unit:
-            typed = replace(typed, unit=self._currency)
-            text = amount_text(typed)
-        return SlotValue(text, quote, quote_start, confidence, turn, typed)
-
     # -- masking
 
     def _mask(self, message: str, today: date) -> _Masked:
-        plain = message.translate(_PLAIN)
-        spans = sorted(self._spans(plain, today), key=lambda span: (span.start, -span.end))
+        plain = reading.plain(message)
+        spans = sorted(self._reader.spans(plain, today), key=lambda span: (span.start, -span.end))
         text: list[str] = []
         starts: list[int] = []
-        masked: dict[int, _Span] = {}
+        masked: dict[int, Span] = {}
         at = 0
         for span in spans:
             if span.start < at:
@@ -236,23 +138,6 @@ class Capture:
         whole = "".join(text)
         sentences = (0, *(match.end() for match in _SENTENCE.finditer(whole)))
         return _Masked(message, whole, whole.lower(), tuple(starts), masked, sentences)
-
-    def _spans(self, message: str, today: date) -> Iterator[_Span]:
-        for period in periods(message, today):
-            yield _Span("period", period.start, period.end, period.text, period.period)
-        phones = [match.span() for match in _PHONE.finditer(message)]
-        for figure in figures(message):
-            if any(start < figure.end and figure.start < end for start, end in phones):
-                continue
-            # In "this one" nothing is counted.
-            if figure.digits or figure.kind is not Kind.NUMBER or figure.max > 1:
-                yield _span_of(_without_noun(figure, message))
-        lower = message.lower()
-        for word in _WORD.finditer(lower):
-            for name, pattern in self._names.get(word[0], ()):
-                if match := pattern.match(lower, word.start()):
-                    canonical = self._lexicons[name][" ".join(match[0].split())]
-                    yield _Span(name, match.start(), match.end(), canonical)
 
     def _compiled(self, slot: Slot, cue: Cue) -> _CompiledCue:
         span = None if cue.value else _span_placeholder(cue.pattern)
@@ -276,7 +161,7 @@ class Capture:
             options = "".join(self._masks[kind] for kind in kinds if kind != "name")
             return group + "|".join([f"[{options}]"] * bool(options) + [_NAME] * ("name" in kinds)) + ")"
 
-        whole = rf"(?<!\w)(?=[\w{chr(_FIRST_MASK)}-{chr(_LAST_MASK)}])(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)"
+        whole = rf"(?<!\w)(?=[\w{chr(FIRST_MASK)}-{chr(LAST_MASK)}])(?:{_PLACEHOLDER.sub(expand, pattern)})(?!\w)"
         # Without capitals it runs on the lower-cased text: a third of the time that ignoring case takes.
         return re.compile(whole, re.IGNORECASE if _CAPITAL.search(whole) else re.NOFLAG)
 
@@ -300,7 +185,7 @@ class Capture:
         if not quote:
             return None
         if span and not cue.value:
-            slot_value = self._value(slot, span, quote, quote_start, cue.confidence, value.turn)
+            slot_value = self._reader.typed(slot, span, quote, quote_start, cue.confidence, value.turn)
         else:
             text = cue.value or " ".join(quote.split())
             slot_value = SlotValue(text, quote, quote_start, cue.confidence, value.turn)
@@ -340,51 +225,3 @@ def _copy(message: str, start: int, end: int, text: list[str], starts: list[int]
         start = blank.end()
     text.append(message[start:end])
     starts += range(start, end)
-
-
-def _by_first_word(lexicons: dict[str, dict[str, str]]) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """The forms of every lexicon under the word that they start with: most words of a message start none."""
-    forms: dict[str, dict[str, list[str]]] = {}
-    for name, entries in lexicons.items():
-        for form in sorted(entries, key=len, reverse=True):
-            if first := _WORD.match(form):
-                forms.setdefault(first[0], {}).setdefault(name, []).append(form)
-    return {
-        first: [(name, re.compile(rf"(?:{'|'.join(map(_spaced, same))})(?![\w-])")) for name, same in by_name.items()]
-        for first, by_name in forms.items()
-    }
-
-
-def _form(name: str) -> str:
-    """A name as it is looked for in a message that was made plain."""
-    return " ".join(name.translate(_PLAIN).lower().split())
-
-
-def _spaced(form: str) -> str:
-    return re.escape(form).replace(r"\ ", r"\s+")
-
-
-def _without_noun(figure: Figure, message: str) -> Figure:
-    """A bare number where what seems counted is no noun."""
-    if figure.kind is not Kind.COUNT or figure.unit not in _UNCOUNTED:
-        return figure
-    number = message[figure.start : figure.end - len(figure.unit)].rstrip()
-    return replace(figure, kind=Kind.NUMBER, unit="", end=figure.start + len(number))
-
-
-def _span_of(figure: Figure) -> _Span:
-    kind = {Kind.MONEY: "money", Kind.PERCENT: "percent", Kind.COUNT: "quantity", Kind.NUMBER: "number"}[figure.kind]
-    units = {figure.unit, *(unit.removesuffix("s") for unit in figure.unit.split())}
-    if kind == "quantity" and not (_MEASURES | _NO_GOODS).isdisjoint(units):
-        kind = "measure"
-    if kind == "number" and not figure.digits and figure.max <= _SMALL:
-        kind = "quantity"
-    amount = Amount(figure.min, figure.max, figure.unit, figure.per)
-    return _Span(kind, figure.start, figure.end, amount_text(amount), amount)
-
-
-def amount_text(amount: Amount) -> str:
-    """An amount as it is stored for reading: "50000 USD", "300-400 USD per month", "50 seats"."""
-    figure = f"{amount.min:.15g}" if amount.min == amount.max else f"{amount.min:.15g}-{amount.max:.15g}"
-    unit = f" {amount.unit}" if amount.unit else ""
-    return figure + unit + "".join(f" per {part}" for part in amount.per.split("/") if part)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 from engine.complexity import Tier
-from engine.conversation import SlotValue
 from engine.deadline import Deadline
-from engine.domain import Domain
 from engine.local.capture import Capture
 from engine.local.detect import Detector
 from engine.local.generate import Generate
@@ -56,10 +53,6 @@ class LocalProvider:
         assert isinstance(value, GenerateInput), "the only text step of a turn"
         for piece in self._of(value).generate(value):
             yield piece
-
-    def read_given(self, domain: Domain, name: str, text: str, now: datetime) -> SlotValue:
-        """Reads a value that a caller gives for a slot. Raises ValueError; see `Capture.given`."""
-        return self._trained[domain.id].capture.given(name, text, now.date())
 
     def _of(self, value: CaptureInput | DetectInput | GenerateInput) -> Trained:
         return self._trained[value.domain.id]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from engine import packs
 from engine.conversation import Amount, Finding, Period, Slots, SlotValue
 from engine.domain import Cue, Slot, SlotType
-from engine.local.capture import Capture, amount_text
+from engine.local.capture import Capture
+from engine.reading import Reader
 from engine.stages import CaptureInput
 from tests.domains import bike_shop, slot
 
@@ -24,12 +25,12 @@ MASK = "\ue000"
 
 @cache
 def reader(*slots: Slot) -> Capture:
-    return Capture(bike_shop(slots=slots) if slots else SHOP)
+    return Capture(Reader(bike_shop(slots=slots) if slots else SHOP))
 
 
 @cache
 def sales() -> Capture:
-    return Capture(packs.load(packs.BUILT_IN / "sales"))
+    return Capture(Reader(packs.load(packs.BUILT_IN / "sales")))
 
 
 def findings(message: str, *slots: Slot, known: Slots | None = None) -> list[Finding]:
@@ -86,7 +87,7 @@ def test_small_numbers_in_words_are_how_many_and_never_an_offer() -> None:
 )
 def test_a_name_is_found_however_it_stands_in_the_lexicon(form: str) -> None:
     one = slot("competitor", ENTITY, "at {brands}")
-    capture = Capture(bike_shop(slots=(one,), lexicons={"brands": {"X": (form,)}}))
+    capture = Capture(Reader(bike_shop(slots=(one,), lexicons={"brands": {"X": (form,)}})))
     found = capture(CaptureInput(SHOP, f"we look at {form.strip()} now", {}, TODAY, 1)).findings
     assert [one.value and one.value.text for one in found] == (["X"] if form else [])
 
@@ -188,7 +189,7 @@ def test_a_quote_starts_after_the_signs_that_are_left_out_of_it() -> None:
 def test_of_two_names_for_the_same_words_the_longer_one_counts() -> None:
     one = slot("competitor", ENTITY, "at {brands}")
     shop = bike_shop(slots=(one,), lexicons={"brands": {"Trek": (), "Trek Two": ("trek two", "two")}})
-    found = Capture(shop)(CaptureInput(SHOP, "we look at trek two", {}, TODAY, 1)).findings
+    found = Capture(Reader(shop))(CaptureInput(SHOP, "we look at trek two", {}, TODAY, 1)).findings
     assert [one.value and one.value.text for one in found] == ["Trek Two"]
 
 
@@ -248,51 +249,3 @@ def test_every_quote_stands_in_the_message_where_it_says(message: str, known: bo
 
 
 # -- values that a caller gives
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("budget", "about 5k", SlotValue("5000 USD", "about 5k", typed=Amount(5000, 5000, "USD"))),
-        ("budget", "€5", SlotValue("5 EUR", "€5", typed=Amount(5, 5, "EUR"))),
-        ("quantity", "50 bikes", SlotValue("50 bikes", "50 bikes", typed=Amount(50, 50, "bikes"))),
-        ("timeline", "Q3", SlotValue("2027-Q3", "Q3", typed=Period("2027-07-01", "2027-09-30"))),
-        ("product_interest", "a City bike", SlotValue("city", "a City bike")),
-        ("objection", "Price", SlotValue("price", "Price")),
-        ("competitor", "trek bikes", SlotValue("Trek", "trek bikes")),
-        ("competitor", "Some  Other", SlotValue("Some Other", "Some  Other")),
-        ("pain", "trek  bikes squeak", SlotValue("trek bikes squeak", "trek  bikes squeak")),
-    ],
-)
-def test_a_value_that_is_given_is_read_as_the_buyers_own_words_would_be(name: str, text: str, value: SlotValue) -> None:
-    assert reader().given(name, text, TODAY) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "says"),
-    [
-        ("budget", "a lot", 'says no money; expected one like "$5,000"'),
-        ("quantity", "some", "says no quantity"),
-        ("timeline", "soon", "says no period"),
-        ("product_interest", "a unicycle", "says no product"),
-        ("objection", "colour", "not one of price, timing"),
-        ("budget", MASK, "says no money"),
-    ],
-)
-def test_a_value_that_says_nothing_of_the_slots_type_is_refused(name: str, text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=r"not one of|says no") as caught:
-        reader().given(name, text, TODAY)
-    assert says in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        (Amount(50_000, 50_000, "USD"), "50000 USD"),
-        (Amount(300, 400.5, "USD", "seat/month"), "300-400.5 USD per seat per month"),
-        (Amount(12_345_678_901, 12_345_678_901, ""), "12345678901"),
-        (Amount(0.1 + 0.2, 0.1 + 0.2, "EUR"), "0.3 EUR"),
-    ],
-)
-def test_amounts_are_stored_in_a_form_to_read(amount: Amount, text: str) -> None:
-    assert amount_text(amount) == text

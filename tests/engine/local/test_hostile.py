@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from engine import figures, packs
-from engine.local import capture, periods
+from engine import figures, packs, periods, reading
+from engine.local import capture
 from engine.local.capture import Capture
+from engine.reading import Reader
 from engine.stages import CaptureInput
 
 TODAY = date(2027, 3, 17)
@@ -34,14 +35,14 @@ _SAMPLE = [chr(code) for code in range(128)] + ["é", "\ue000"]
 
 @cache
 def reader(name: str) -> Capture:
-    return Capture(packs.load(packs.BUILT_IN / name))
+    return Capture(Reader(packs.load(packs.BUILT_IN / name)))
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     yield "periods", periods._PERIOD
     yield "figures", figures._TOKEN
     yield "negation", capture._NEGATED
-    yield "words", capture._WORD
+    yield "words", reading._WORD
     for name in packs.available():
         for cue in reader(name)._cues:
             yield f"{name} {cue.slot.name}", cue.pattern

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.local import periods as reader
-from engine.local.days import READERS
-from engine.local.periods import periods
+from engine import periods as reader
+from engine.days import READERS
+from engine.periods import periods
 
 # A Wednesday.
 TODAY = date(2027, 3, 17)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from engine.conversation import Period
-from engine.local.days import (
+from engine.days import (
     COUNT,
     DAYS,
     FIGURE,
