@@ -4,7 +4,8 @@
 
 `{name}` is replaced by a value. A part in square brackets is kept only if every name in
 it has a value; a line as a whole can be rendered only if every name outside brackets has
-one. Brackets do not nest. `{{`, `}}`, `[[` and `]]` stand for themselves.
+one. Brackets do not nest. `{{`, `}}`, `[[` and `]]` stand for themselves; of
+three in a row, the first two do.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings
+from hypothesis import assume, strategies as st
 
 from engine.template import TemplateError, parse
 
@@ -99,6 +99,8 @@ def test_a_line_renders_exactly_its_parts(pieces: list[tuple[str, object]], valu
             missing = missing or part not in values
             expected += values.get(str(part), "")
         else:
+            # Of three brackets the first two stand for themselves: a part cannot be closed by the first.
+            assume(not (line.endswith("]") and str(part).startswith("]")))
             line += escaped(str(part))
             expected += str(part)
     assert parse(line).render(values) == (None if missing else expected.strip())
