@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import assume, strategies as st
+from hypothesis import strategies as st
 
 from engine.template import TemplateError, parse
 
