@@ -18,7 +18,6 @@ from rich.table import Table
 
 from engine import packs
 from engine.embed.minilm import MiniLM
-from engine.reading import Reader
 from engine.settings import Settings
 from server.app import train
 from server.evaluation import slots
@@ -31,7 +30,7 @@ async def main() -> None:
     cache_dir = platformdirs.user_cache_path("repartee")
     pack = packs.BUILT_IN / "sales"
     domain = packs.load(pack)
-    provider = train({domain.id: Reader(domain)}, MiniLM(cache_dir), Settings(cache_dir=cache_dir))
+    provider = train({domain.id: domain}, MiniLM(cache_dir), Settings(cache_dir=cache_dir))
     files = {path.stem: path for path in sorted(_CASES.glob("*.toml"))} | {"held out": pack / "slot_cases.toml"}
     table = Table("cases", "messages", "precision", "recall", "F1", "left alone")
     for name, path in files.items():

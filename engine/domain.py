@@ -7,14 +7,16 @@ may stand in it, `domain_lint` whether it makes sense as a whole, `packs` reads 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from functools import cached_property
-from typing import Annotated, Self
+from functools import cached_property, wraps
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from engine.template import TemplateError, parse
 
+T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\|[a-z_]+)*)\}")
 _ID = r"^[a-z][a-z0-9_]*$"
 Id = Annotated[str, Field(pattern=_ID, max_length=64)]
@@ -306,3 +308,22 @@ class Domain(PackModel):
     @cached_property
     def critical(self) -> frozenset[str]:
         return frozenset(slot.name for slot in self.slots if slot.critical)
+
+
+_PACKS_MAX = 32
+
+
+def per_pack(make: Callable[[Domain], T]) -> Callable[[Domain], T]:
+    """Remembers what is made of a pack, by its version: to hash all that a pack holds would take longer."""
+    made: dict[tuple[str, str], T] = {}
+
+    @wraps(make)
+    def remembered(domain: Domain) -> T:
+        key = (domain.id, domain.version)
+        if key not in made:
+            if len(made) >= _PACKS_MAX:
+                made.pop(next(iter(made)))
+            made[key] = make(domain)
+        return made[key]
+
+    return remembered

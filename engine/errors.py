@@ -106,6 +106,12 @@ class Unavailable(EngineError):
     reason = "UNAVAILABLE"
 
 
+class ModelsFailed(Unavailable):
+    """No remote model gave a valid answer in time; the message says what each one said."""
+
+    reason = "MODELS_FAILED"
+
+
 class PackError(EngineError):
     """A domain pack cannot be read: which file, which key, what is wrong."""
 

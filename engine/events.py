@@ -48,6 +48,13 @@ class FigureWithheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Degraded:
+    """The remote models failed a step, or ran out of time, and the built-in engine took over."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class CutShort:
     """A reply was cut short after its first text; what the buyer has read is kept."""
 
@@ -61,5 +68,5 @@ class TurnEnded:
     outcome: str
 
 
-Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | CutShort | TurnEnded
+Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | Degraded | CutShort | TurnEnded
 Emit = Callable[[Event], None]

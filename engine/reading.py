@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from engine.conversation import Amount, Period, SlotValue
-from engine.domain import SPANS, Domain, Slot, SlotType
+from engine.domain import SPANS, Domain, Slot, SlotType, per_pack
 from engine.figures import Figure, Kind, figures
 from engine.periods import periods
 
@@ -147,6 +147,12 @@ class Reader:
                 if match := pattern.match(lower, word.start()):
                     canonical = self._lexicons[name][" ".join(match[0].split())]
                     yield Span(name, match.start(), match.end(), canonical)
+
+
+@per_pack
+def reader(domain: Domain) -> Reader:
+    """The reader of a pack; made once, as it goes through all names of the pack."""
+    return Reader(domain)
 
 
 def plain(text: str) -> str:

@@ -10,6 +10,7 @@ from engine.events import Emit, FirstText, StageEnded
 from engine.stages import Stage
 from engine.step import Served
 from engine.trace import Answer, StageTrace
+from engine.usage import NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Stopwatch:
         self.send = send
         self._stages: list[StageTrace] = []
         self.first_text_ms: float | None = None
+        # Of all stages so far.
+        self.usage = NO_USAGE
+        self.degraded = False
 
     def now_ms(self) -> float:
         return (self._clock() - self._arrived_s) * 1e3
@@ -63,13 +67,18 @@ class Stopwatch:
         return tuple(sorted(self._stages, key=lambda trace: trace.start_ms))
 
     @asynccontextmanager
-    async def stage(self, stage: Stage, step: str = "", served: Served | None = None) -> AsyncIterator[None]:
-        """Times the body; a stage that fails or is cancelled leaves no trace."""
+    async def stage(self, stage: Stage, step: str = "") -> AsyncIterator[Served]:
+        """Times the body, which notes who served it; a stage that fails or is cancelled costs, and leaves no trace."""
         start_ms = self.now_ms()
         if self.send:
             await self.send(StageStarted(stage, step))
-        yield
-        by = (served.provider, served.model, served.tier.value, served.calls) if served else ("", "", "", 0)
+        served = Served()
+        try:
+            yield served
+        finally:
+            self.usage += served.usage
+            self.degraded = self.degraded or served.degraded
+        by = (served.provider, served.model, served.tier or "", served.calls)
         await self._ended(StageTrace(stage, start_ms, self.now_ms() - start_ms, step, *by))
 
     async def waited(self, stage: Stage) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.conversation import Conversation, SlotChange
 from engine.reconcile import Detection, Trigger
 from engine.stages import Stage
+from engine.usage import NO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class Trace:
     total_ms: float = 0.0
     # Only where the reply was streamed.
     first_text_ms: float | None = None
+    # In a stage the built-in engine took over from remote models.
     degraded: bool = False
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)

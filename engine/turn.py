@@ -22,7 +22,7 @@ from engine.conversation import Exchange, SlotChange, Slots, apply
 from engine.conversations import NO_REQUEST_ID, Conversations, RequestId, Start
 from engine.deadline import Deadline
 from engine.domain import Catalog, Play
-from engine.errors import EngineError, Overloaded
+from engine.errors import EngineError, ModelsFailed, Overloaded
 from engine.events import CutShort, Emit, FigureWithheld, Reconciled, TurnBegan, TurnEnded
 from engine.lanes import Lanes, OnBusy, Place
 from engine.ports import Embedder
@@ -30,7 +30,7 @@ from engine.price_guard import PriceGuard, UnverifiedFigure, known_in
 from engine.reconcile import Detection, Trigger, reconcile
 from engine.run import Runner
 from engine.stages import CaptureInput, DetectInput, GenerateInput, Stage, Vector
-from engine.step import In, Out, Step
+from engine.step import NO_WISHES, Asks, In, Out, Served, Step
 from engine.steps import CAPTURE, DETECT, GENERATE
 from engine.stopwatch import Clock, Send, Stopwatch, TurnStarted
 from engine.trace import Analysis, Answer, Trace, Turn
@@ -54,6 +54,7 @@ class TurnRequest:
     request: RequestId = NO_REQUEST_ID
     if_etag: str = ""
     on_busy: OnBusy = OnBusy.ENQUEUE
+    asks: Asks = NO_WISHES
 
     @property
     def lane(self) -> str:
@@ -271,22 +272,24 @@ class Turns:
             lambda: known_in(decision.facts.values()),
             lambda: known_in([*said, *quotes]),
         )
-        served = self._runner.served_by(GENERATE, value)
         async with (
-            work.watch.stage(Stage.GENERATE, GENERATE.name, served),
-            aclosing(self._guarded(work, value, guard)) as pieces,
+            work.watch.stage(Stage.GENERATE, GENERATE.name) as served,
+            aclosing(self._guarded(work, value, guard, served)) as pieces,
         ):
             async for piece in pieces:
                 work.reply.append(piece)
                 await work.watch.say(piece)
 
-    async def _guarded(self, work: _Work, value: GenerateInput, guard: PriceGuard) -> AsyncGenerator[str, None]:
+    async def _guarded(
+        self, work: _Work, value: GenerateInput, guard: PriceGuard, served: Served
+    ) -> AsyncGenerator[str, None]:
         """The reply's verified text.
 
         A figure that nothing vouches for, or a failure after the first text, ends it with the pack's line.
         """
+        reply = self._runner.stream(GENERATE, value, work.deadline, work.request.asks, served)
         try:
-            async with aclosing(self._runner.stream(GENERATE, value, work.deadline)) as pieces:
+            async with aclosing(reply) as pieces:
                 async for piece in pieces:
                     if verified := guard.feed(piece):
                         yield verified
@@ -295,14 +298,17 @@ class Turns:
         except UnverifiedFigure as error:
             self._emit(FigureWithheld(error.kind.value))
             yield f" {value.domain.voice.unverified}"
+        except ModelsFailed:
+            # Something was written; what of it the guard still held back is left out.
+            yield f" {value.domain.voice.cut_short}"
         except EngineError:
             if not work.was_heard:
                 raise
             yield f" {value.domain.voice.cut_short}"
 
     async def _run(self, work: _Work, step: Step[In, Out], value: In) -> Out:
-        async with work.watch.stage(step.stage, step.name, self._runner.served_by(step, value)):
-            return await self._runner.run(step, value, work.deadline)
+        async with work.watch.stage(step.stage, step.name) as served:
+            return await self._runner.run(step, value, work.deadline, work.request.asks, served)
 
     # -- how a turn ends
 
@@ -362,7 +368,7 @@ class Turns:
     def _trace(work: _Work) -> Trace:
         watch = work.watch
         reconciled = work.decision.reconciled if work.decision else None
-        return Trace(watch.stages, reconciled, watch.now_ms(), watch.first_text_ms)
+        return Trace(watch.stages, reconciled, watch.now_ms(), watch.first_text_ms, watch.degraded, watch.usage)
 
     @staticmethod
     async def _repeat(answer: Answer, watch: Stopwatch) -> None:

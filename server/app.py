@@ -31,7 +31,7 @@ from engine.local.generate import Generate
 from engine.local.provider import LocalProvider, Trained
 from engine.local.training import load_or_train
 from engine.ports import Embedder
-from engine.reading import Reader
+from engine.reading import reader
 from engine.run import Runner
 from engine.settings import Settings
 from engine.store.sqlite import SqliteStore
@@ -46,6 +46,8 @@ from server.stats import ReconcileCounts
 
 _MESSAGE_BYTES_MAX = 1 << 20
 _SWEEP_EVERY_S = 3600.0
+# What the built-in engine needs of a turn's time, should the remote models not answer.
+_RESERVE_S = 0.1
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", 8 * _MESSAGE_BYTES_MAX),
@@ -85,17 +87,16 @@ def _sound(name: str, path: Path) -> Domain:
     return domain
 
 
-def train(readers: Mapping[str, Reader], embedder: Embedder, settings: Settings) -> LocalProvider:
+def train(domains: Mapping[str, Domain], embedder: Embedder, settings: Settings) -> LocalProvider:
     """Makes the built-in engine ready for all packs; from the cache, but for the first time."""
     trained = {}
-    for name, reader in readers.items():
-        domain = reader.domain
+    for name, domain in domains.items():
         started = time.perf_counter()
         for catalog in domain.catalogs:
             # Read once, and not by the first turn.
             facts.known(domain, catalog)
         detector = load_or_train(domain, embedder, settings.cache_dir)
-        trained[name] = Trained(Capture(reader), detector, Generate(domain, embedder.encode))
+        trained[name] = Trained(Capture(reader(domain)), detector, Generate(domain, embedder.encode))
         took_s = round(time.perf_counter() - started, 1)
         log.info("domain pack ready", domain=name, examples=len(domain.examples), took_s=took_s)
     return LocalProvider(trained)
@@ -135,8 +136,7 @@ async def start(settings: Settings) -> App:
     """
     domains = load_domains(settings)
     embedder = MiniLM(settings.cache_dir)
-    readers = {name: Reader(domain) for name, domain in domains.items()}
-    provider = train(readers, embedder, settings)
+    provider = train(domains, embedder, settings)
     store = SqliteStore(settings.data_dir / "repartee.sqlite3")
 
     registry = new_registry()
@@ -151,14 +151,20 @@ async def start(settings: Settings) -> App:
         store,
         domains,
         settings.domain,
-        lambda domain, name, text, now: readers[domain.id].given(name, text, now.date()),
+        lambda domain, name, text, now: reader(domain).given(name, text, now.date()),
         timedelta(days=settings.retention_days),
         lambda: datetime.now(UTC),
         lambda: uuid4().hex,
     )
     lanes = Lanes(settings.waiting_turns_max)
     turns = Turns(
-        conversations, lanes, Runner(provider), embedder, emit, time.perf_counter, settings.concurrent_turns_max
+        conversations,
+        lanes,
+        Runner(provider, None, emit, _RESERVE_S),
+        embedder,
+        emit,
+        time.perf_counter,
+        settings.concurrent_turns_max,
     )
 
     server = grpc.aio.server(interceptors=[Interceptor(CallMetrics(registry))], options=_OPTIONS)

@@ -299,7 +299,7 @@ class World:
         self.turns = Turns(
             self.conversations,
             self.lanes,
-            Runner(self.provider),
+            Runner(self.provider, None, self.events.append, 0.0),
             self.embedder,
             self.events.append,
             lambda: asyncio.get_running_loop().time(),

@@ -13,7 +13,6 @@ from engine import packs
 from engine.domain import Domain
 from engine.embed.minilm import EmbedderUnavailable, MiniLM
 from engine.errors import EngineError
-from engine.reading import Reader
 from engine.settings import Settings
 from server import app, logs
 from server.evaluation import clinc, craigslist, figures, golden, persuasion, sgd, slots
@@ -93,7 +92,7 @@ async def _held_out(settings: Settings, domain: Domain, progress: Progress) -> A
     task = progress.add_task("Held-out cases, and a learning curve", total=None)
     embedder = MiniLM(settings.cache_dir)
     try:
-        provider = app.train({domain.id: Reader(domain)}, embedder, settings)
+        provider = app.train({domain.id: domain}, embedder, settings)
         if cases := golden.read(pack):
             yield await golden.evaluate(provider, domain, cases, embedder.encode)
         if (wanted := slots.read(pack)).case:

@@ -21,7 +21,7 @@ from engine.conversation import Amount, Operation, Period, SlotChange, apply
 from engine.deadline import Deadline
 from engine.domain import Domain
 from engine.local.provider import LocalProvider
-from engine.reading import Reader
+from engine.reading import reader
 from engine.stages import CaptureInput
 from engine.steps import CAPTURE
 from server.evaluation.figures import Figure, Grid, Section
@@ -89,10 +89,9 @@ def read_file(file: Path) -> Cases:
 
 async def evaluate(provider: LocalProvider, domain: Domain, cases: Cases) -> Section:
     """Precision, recall and F1 of each slot and of all together."""
-    reader = Reader(domain)
     counts = _Counts({slot.name: Tally() for slot in domain.slots})
     for case in cases.case:
-        changes = await _changes(provider, reader, case, cases.today)
+        changes = await _changes(provider, domain, case, cases.today)
         quoted = [change.value for change in changes if change.value]
         counts.quotes += len(quoted)
         counts.verbatim += sum(is_verbatim(case.message, value.quote, value.quote_start) for value in quoted)
@@ -166,11 +165,11 @@ def _same_days(expected: Expected, typed: Amount | Period | None) -> bool:
     )
 
 
-async def _changes(provider: LocalProvider, reader: Reader, case: Case, today: date) -> tuple[SlotChange, ...]:
-    known = {name: (reader.given(name, text, today),) for name, text in case.known.items()}
-    asked = CaptureInput(reader.domain, case.message, known, today, turn=1)
+async def _changes(provider: LocalProvider, domain: Domain, case: Case, today: date) -> tuple[SlotChange, ...]:
+    known = {name: (reader(domain).given(name, text, today),) for name, text in case.known.items()}
+    asked = CaptureInput(domain, case.message, known, today, turn=1)
     found = await provider.answer(CAPTURE, asked, Deadline(math.inf))
-    _, changes = apply(known, found.findings, reader.domain.lists)
+    _, changes = apply(known, found.findings, domain.lists)
     return changes
 
 

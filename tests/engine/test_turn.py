@@ -11,12 +11,11 @@ from engine.conversation import HISTORY_MAX, Finding, Operation
 from engine.errors import EngineError
 from engine.events import FigureWithheld, FirstText, Reconciled, StageEnded, TurnBegan, TurnEnded
 from engine.reconcile import Detection, Trigger
-from engine.run import Runner
 from engine.stages import CaptureInput, DetectInput, Stage
 from engine.steps import CAPTURE, DETECT, GENERATE
 from engine.stopwatch import StageStarted, Text, TurnStarted
 from engine.trace import Answer, StageTrace
-from tests.fakes import TENANT, Listener, ScriptedProvider, World, asks, budget, pain, small_domain, within
+from tests.fakes import TENANT, Listener, World, asks, budget, pain, within
 from tests.virtual_time import run
 
 STAGES = ["queue", "lookup", "capture", "detect", "select", "generate", "commit"]
@@ -335,12 +334,9 @@ def test_a_reply_of_spaces_only_is_kept_as_nothing() -> None:
 # -- the runner
 
 
-def test_the_runner_asks_the_provider_and_says_which_model_it_asks() -> None:
-    provider = ScriptedProvider()
-    runner = Runner(provider)
-    world = World()
-    answered(world, "Our auditors ask for GDPR and HIPAA compliance, an SLA and a DPA.")
-    value = world.provider.generated()
-    served = runner.served_by(GENERATE, value)
-    assert (served.provider, served.model, served.tier.value) == ("scripted", "model-powerful", "powerful")
-    assert value.domain is small_domain()
+def test_a_step_is_answered_by_a_model_of_its_tier() -> None:
+    answer = answered(World(), "Our auditors ask for GDPR and HIPAA compliance, an SLA and a DPA.")
+    stages = {part.step: part for part in answer.turn.trace.stages}
+    assert (stages["generate"].model, stages["generate"].tier) == ("model-powerful", "powerful")
+    # To copy words out of it is easier.
+    assert (stages["capture"].model, stages["capture"].tier) == ("model-fast", "fast")

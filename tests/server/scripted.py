@@ -82,7 +82,7 @@ def scripted_server(
         turns = Turns(
             world.conversations,
             world.lanes,
-            Runner(provider),
+            Runner(provider, None, world.events.append, 0.0),
             world.embedder,
             world.events.append,
             time.perf_counter,
