@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from engine.reconcile import Trigger
 from engine.trace import StageTrace
+from engine.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,48 @@ class FigureWithheld:
     kind: str
 
 
+class CallOutcome(StrEnum):
+    """What became of a call to a remote model."""
+
+    WON = "won"
+    # Another one won; it was cancelled.
+    LOST = "lost"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call to a remote model is over."""
+
+    provider: str
+    model: str
+    step: str
+    outcome: CallOutcome
+    # Of a failure; else empty.
+    kind: str
+    latency_ms: float
+    # None for an answer that is no stream, and where no text came.
+    first_text_ms: float | None
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """A second call was started, as the first was slower than it usually is."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    """A model's breaker is in another state than it was."""
+
+    provider: str
+    model: str
+    state: str
+
+
 @dataclass(frozen=True, slots=True)
 class Degraded:
     """The remote models failed a step, or ran out of time, and the built-in engine took over."""
@@ -68,5 +112,17 @@ class TurnEnded:
     outcome: str
 
 
-Event = TurnBegan | StageEnded | FirstText | Reconciled | FigureWithheld | Degraded | CutShort | TurnEnded
+Event = (
+    TurnBegan
+    | StageEnded
+    | FirstText
+    | Reconciled
+    | FigureWithheld
+    | CallEnded
+    | Hedged
+    | BreakerMoved
+    | Degraded
+    | CutShort
+    | TurnEnded
+)
 Emit = Callable[[Event], None]

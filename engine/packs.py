@@ -2,7 +2,7 @@
 
 pack.toml                id, title, voice, policies, lexicons
 situations.toml          [[situation]]
-slots.toml               [[slot]], each with its [[slot.cue]]
+slots.toml               [[slot]], each with its [[slot.cue]]; [fragments] that cues share, by {name}
 plays.toml               [[play]]
 catalogs/ID.toml         one catalog each
 examples/SITUATION.toml  messages = [...]
@@ -12,6 +12,7 @@ golden.toml              [[case]] for `repartee eval`; no part of the pack's ver
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from engine.domain import Domain
 from engine.errors import PackError
 
+_NAMED = re.compile(r"\{([a-z_]+)\}")
 BUILT_IN = Path(__file__).parent / "domains"
 
 
@@ -47,7 +49,7 @@ def load(path: Path) -> Domain:
     content: dict[str, Any] = {
         **pack,
         "situations": _tables(path / "situations.toml", "situation", digest),
-        "slots": [_slot(slot) for slot in _tables(path / "slots.toml", "slot", digest)],
+        "slots": _slots(path / "slots.toml", digest),
         "plays": _tables(path / "plays.toml", "play", digest),
         "catalogs": [],
         "examples": [],
@@ -65,25 +67,50 @@ def load(path: Path) -> Domain:
         raise PackError("\n".join(faults)) from None
 
 
-def _slot(slot: dict[str, Any]) -> dict[str, Any]:
+def _slots(file: Path, digest: Any) -> list[Any]:  # noqa: ANN401
+    """The slots, with the fragments of the file put into the cues that name them."""
+    content = _read(file, digest)
+    fragments = content.pop("fragments", {})
+    if not isinstance(fragments, dict) or not all(isinstance(text, str) for text in fragments.values()):
+        raise PackError(f"{file}: fragments: is to be written as [fragments], a regular expression each")
+    return [_slot(slot, fragments) for slot in _listed(file, content, "slot", "[[slot]]")]
+
+
+def _slot(slot: dict[str, Any], fragments: dict[str, str]) -> dict[str, Any]:
     """In a file an array of tables is named in the singular, as TOML users expect."""
-    return {("cues" if key == "cue" else key): value for key, value in slot.items()}
+    named = {("cues" if key == "cue" else key): value for key, value in slot.items()}
+    cues = named.get("cues")
+    if isinstance(cues, list):
+        named["cues"] = [_expanded(cue, fragments) if isinstance(cue, dict) else cue for cue in cues]
+    return named
+
+
+def _expanded(cue: dict[str, Any], fragments: dict[str, str]) -> dict[str, Any]:
+    def put(match: re.Match[str]) -> str:
+        return f"(?:{fragments[match[1]]})" if match[1] in fragments else match[0]
+
+    return {
+        key: _NAMED.sub(put, value) if key in {"pattern", "unless"} and isinstance(value, str) else value
+        for key, value in cue.items()
+    }
 
 
 def _tables(file: Path, key: str, digest: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    tables = _only(file, key, f"[[{key}]]", digest)
-    if not all(isinstance(table, dict) for table in tables):
-        raise PackError(f"{file}: {key}: is to be written as [[{key}]]")
-    return tables
+    return _only(file, key, f"[[{key}]]", digest)
 
 
 def _only(file: Path, key: str, sample: str, digest: Any) -> list[Any]:  # noqa: ANN401
     """The list under the one key that a file may have."""
-    content = _read(file, digest)
+    return _listed(file, _read(file, digest), key, sample)
+
+
+def _listed(file: Path, content: dict[str, Any], key: str, sample: str) -> list[Any]:
     for other in content.keys() - {key}:
         raise PackError(f"{file}: {other}: there is no such key; expected {sample}")
     items = content.get(key, [])
     if not isinstance(items, list):
+        raise PackError(f"{file}: {key}: is to be written as {sample}")
+    if sample.startswith("[[") and not all(isinstance(item, dict) for item in items):
         raise PackError(f"{file}: {key}: is to be written as {sample}")
     return items
 

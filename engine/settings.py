@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class ModelPrices(BaseModel):
+    """US dollars for a million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(default=0, ge=0)
+    output: float = Field(default=0, ge=0)
+    cached_input: float = Field(default=0, ge=0)
+
+
+class ProviderSettings(BaseModel):
+    """A provider of remote models: `[providers.NAME]` in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["anthropic", "openai"]
+    # Any of them answers; one that is rate limited rests.
+    api_keys: tuple[SecretStr, ...] = Field(min_length=1)
+    # None for the provider's own.
+    base_url: str | None = Field(default=None, pattern=r"^https?://")
+    # The models for ordinary and for hard questions.
+    fast: str = Field(min_length=1)
+    powerful: str = Field(min_length=1)
+    # By model; one without prices counts as free.
+    prices: dict[str, ModelPrices] = {}
+    # Goes into every call as it is, for what a team wants of its models besides.
+    extra_body: dict[str, Any] = {}
+    # Models that reason refuse one.
+    takes_temperature: bool = False
 
 
 class Settings(BaseModel):
@@ -41,3 +72,19 @@ class Settings(BaseModel):
     """How long calls in flight may go on after SIGTERM."""
     stats_window_s: int = Field(default=300, ge=10)
     """What the sliding-window quantiles cover."""
+    providers: dict[str, ProviderSettings] = {}
+    """Remote models, in the file only: [providers.NAME]; without any, the built-in engine answers."""
+    routing: Literal["race", "hedge", "failover", "single"] = "hedge"
+    """How calls are spread over the providers where a request does not say."""
+    hedge_share: float = Field(default=0.1, ge=0, le=1)
+    """Extra calls that hedging may make for each call."""
+    first_text_timeout_ms: int = Field(default=4_000, ge=1)
+    """How long a model may take to its first text, or to a whole structured answer."""
+    next_text_timeout_ms: int = Field(default=3_000, ge=1)
+    """How long a model may take from one piece of text to the next."""
+    reply_timeout_ms: int = Field(default=20_000, ge=1)
+    """How long a model may take to a whole reply."""
+    connections_max: int = Field(default=8, ge=1, le=256)
+    """HTTP/2 connections to each provider."""
+    proxy: str | None = Field(default=None, pattern=r"^https?://")
+    """An HTTP proxy to the providers; through it there is no HTTP/2, and cancelled calls cost a connection."""

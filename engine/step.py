@@ -6,6 +6,7 @@ a Step, never a second way to a provider.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +53,11 @@ class Prompt:
 
     system: str
     user: str
+
+
+def fenced(text: str) -> str:
+    """Somebody's words within a prompt, as data: one JSON string on one line, which nothing in it can end."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ from server.handlers import handlers
 from server.health import Health
 from server.interceptor import Interceptor
 from server.metrics import CallMetrics, Latencies, TurnMetrics, new_registry
+from server.model_stats import ModelMetrics, ProviderCounts
+from server.models import RemoteModels
 from server.operations_service import OperationsService
 from server.stats import ReconcileCounts
 
@@ -112,6 +114,7 @@ class App:
     metrics_port: int
     health: Health
     _store: SqliteStore
+    _models: RemoteModels | None
     _sweeper: asyncio.Task[None]
     _close_metrics: list[Callable[[], None]]
 
@@ -123,6 +126,8 @@ class App:
         with suppress(asyncio.CancelledError):
             await self._sweeper
         await self._store.close()
+        if self._models:
+            await self._models.aclose()
         for close in self._close_metrics:
             close()
 
@@ -143,9 +148,16 @@ async def start(settings: Settings) -> App:
     latencies = Latencies(settings.stats_window_s)
     turn_metrics, reconciled = TurnMetrics(registry, latencies), ReconcileCounts(datetime.now(UTC))
 
+    counts = ProviderCounts(settings.stats_window_s)
+
     def emit(event: Event) -> None:
         turn_metrics(event)
         reconciled(event)
+        model_metrics(event)
+        counts(event)
+
+    models = RemoteModels(settings, emit) if settings.providers else None
+    model_metrics = ModelMetrics(registry, (lambda: models.router.hedges_left) if models else None)
 
     conversations = Conversations(
         store,
@@ -157,19 +169,15 @@ async def start(settings: Settings) -> App:
         lambda: uuid4().hex,
     )
     lanes = Lanes(settings.waiting_turns_max)
-    turns = Turns(
-        conversations,
-        lanes,
-        Runner(provider, None, emit, _RESERVE_S),
-        embedder,
-        emit,
-        time.perf_counter,
-        settings.concurrent_turns_max,
-    )
+    runner = Runner(provider, models.router if models else None, emit, _RESERVE_S)
+    turns = Turns(conversations, lanes, runner, embedder, emit, time.perf_counter, settings.concurrent_turns_max)
 
     server = grpc.aio.server(interceptors=[Interceptor(CallMetrics(registry))], options=_OPTIONS)
-    talk = ConversationService(turns, conversations, lanes, domains, settings.turn_timeout_ms / 1e3)
-    operations = OperationsService(platform.node(), latencies, reconciled)
+    talk = ConversationService(
+        turns, conversations, lanes, domains, settings.turn_timeout_ms / 1e3, has_models=models is not None
+    )
+    breakers = models.router.breakers if models else dict
+    operations = OperationsService(platform.node(), latencies, reconciled, counts, breakers)
     services = {
         conversation_pb2.DESCRIPTOR.services_by_name["ConversationService"]: talk,
         operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: operations,
@@ -188,9 +196,11 @@ async def start(settings: Settings) -> App:
             f"grpc_address = {settings.grpc_address!r}: cannot listen there; is the port taken?"
         ) from None
     metrics_port, close_metrics = _serve_metrics(settings.metrics_address, registry)
+    if models:
+        await models.warm_up()
     await server.start()
     sweeper = asyncio.create_task(_sweep(conversations))
-    return App(server, port, metrics_port, health, store, sweeper, close_metrics)
+    return App(server, port, metrics_port, health, store, models, sweeper, close_metrics)
 
 
 def _serve_metrics(address: str, registry: CollectorRegistry) -> tuple[int, list[Callable[[], None]]]:

@@ -13,12 +13,14 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from repartee.v1 import conversation_pb2 as pb
 
+from engine.complexity import Tier
 from engine.conversation import Exchange
 from engine.conversations import NO_REQUEST_ID, Conversations, RequestId
 from engine.deadline import Deadline
 from engine.domain import Domain
 from engine.errors import InvalidField, Unsupported
 from engine.lanes import Lanes, OnBusy
+from engine.step import Asks, Routing
 from engine.stopwatch import TurnEvent
 from engine.turn import TurnRequest, Turns
 from server import convert
@@ -31,6 +33,19 @@ _ON_BUSY = {
     pb.BUSY_POLICY_ENQUEUE: OnBusy.ENQUEUE,
     pb.BUSY_POLICY_INTERRUPT: OnBusy.INTERRUPT,
     pb.BUSY_POLICY_REJECT: OnBusy.REJECT,
+}
+_TIERS = {
+    pb.MODEL_TIER_UNSPECIFIED: None,
+    pb.MODEL_TIER_LOCAL: Tier.LOCAL,
+    pb.MODEL_TIER_FAST: Tier.FAST,
+    pb.MODEL_TIER_POWERFUL: Tier.POWERFUL,
+}
+_ROUTINGS = {
+    pb.ROUTING_UNSPECIFIED: None,
+    pb.ROUTING_RACE: Routing.RACE,
+    pb.ROUTING_HEDGE: Routing.HEDGE,
+    pb.ROUTING_FAILOVER: Routing.FAILOVER,
+    pb.ROUTING_SINGLE: Routing.SINGLE,
 }
 _TURNS_PER_PAGE, _CONVERSATIONS_PER_PAGE = 50, 50
 
@@ -47,12 +62,16 @@ class ConversationService:
         lanes: Lanes,
         domains: Mapping[str, Domain],
         turn_timeout_s: float,
+        *,
+        has_models: bool,
     ) -> None:
+        """`has_models` where there are remote models besides the built-in engine."""
         self._turns = turns
         self._conversations = conversations
         self._lanes = lanes
         self._domains = domains
         self._turn_timeout_s = turn_timeout_s
+        self._has_models = has_models
 
     async def CreateConversation(self, request: pb.CreateConversationRequest, context: Context) -> pb.Conversation:
         history = [Exchange(turn.message, turn.reply) for turn in request.history]
@@ -94,7 +113,7 @@ class ConversationService:
         return Empty()
 
     async def Respond(self, request: pb.RespondRequest, context: Context) -> pb.RespondResponse:
-        answer = await self._turns.respond(_turn_request(request, "turn"), self._deadline(context))
+        answer = await self._turns.respond(self._turn_request(request, "turn"), self._deadline(context))
         return convert.answer(answer, self._domains.get(answer.conversation.domain))
 
     async def StreamRespond(self, request: pb.StreamRespondRequest, context: Context) -> None:
@@ -107,11 +126,11 @@ class ConversationService:
                 await context.write(message)
 
         with _held():
-            await self._turns.respond(_turn_request(request.request, "turn"), self._deadline(context), send)
+            await self._turns.respond(self._turn_request(request.request, "turn"), self._deadline(context), send)
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         with _held():
-            asked = _turn_request(request.request, "analyze")
+            asked = self._turn_request(request.request, "analyze")
             analysis = await self._turns.analyze(asked, self._deadline(context), persist=request.persist)
         domain = self._domains.get(analysis.conversation.domain)
         return convert.analysis(analysis, domain, named=request.persist or bool(asked.conversation_id))
@@ -125,6 +144,29 @@ class ConversationService:
         )
         answer = await self._turns.record(asked, self._deadline(context), request.reply, request.author)
         return convert.turn(answer.turn, answer.conversation.id, self._domains.get(answer.conversation.domain))
+
+    def _turn_request(self, request: pb.RespondRequest, kind: str) -> TurnRequest:
+        options = request.options
+        asks = Asks(_TIERS[options.tier], _ROUTINGS[options.routing])
+        if not self._has_models:
+            if asks.tier not in {None, Tier.LOCAL}:
+                raise Unsupported(
+                    "options.tier", "this server has only the built-in engine; leave it out, or ask for LOCAL"
+                )
+            if asks.routing not in {None, Routing.SINGLE}:
+                raise Unsupported(
+                    "options.routing", "this server has only one provider; leave it out, or ask for SINGLE"
+                )
+        return TurnRequest(
+            TENANT,
+            request.message,
+            convert.id_of(request.conversation),
+            options.domain,
+            _request_id(request, kind),
+            options.if_etag,
+            _ON_BUSY[options.on_busy],
+            asks,
+        )
 
     def _deadline(self, context: Context) -> Deadline:
         """The caller's deadline, or the configured one where it sets none, whichever comes first."""
@@ -141,23 +183,6 @@ def _held() -> Iterator[None]:
     except InvalidField as error:
         error.move_into("request")
         raise
-
-
-def _turn_request(request: pb.RespondRequest, kind: str) -> TurnRequest:
-    options = request.options
-    if options.tier not in {pb.MODEL_TIER_UNSPECIFIED, pb.MODEL_TIER_LOCAL}:
-        raise Unsupported("options.tier", "this server has only the built-in engine; leave it out, or ask for LOCAL")
-    if options.routing not in {pb.ROUTING_UNSPECIFIED, pb.ROUTING_SINGLE}:
-        raise Unsupported("options.routing", "this server has only one provider; leave it out, or ask for SINGLE")
-    return TurnRequest(
-        TENANT,
-        request.message,
-        convert.id_of(request.conversation),
-        options.domain,
-        _request_id(request, kind),
-        options.if_etag,
-        _ON_BUSY[options.on_busy],
-    )
 
 
 def _request_id(request: pb.RespondRequest | pb.RecordTurnRequest, kind: str) -> RequestId:

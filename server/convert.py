@@ -15,6 +15,7 @@ from engine.reconcile import Detection, Trigger
 from engine.stages import Stage
 from engine.stopwatch import StageStarted, Text, TurnEvent, TurnStarted
 from engine.trace import Analysis, Answer, StageTrace, Trace, Turn
+from engine.usage import NO_USAGE, Usage
 
 DomainOf = Callable[[str], Domain | None]
 
@@ -136,6 +137,22 @@ def trace(value: Trace) -> pb.Trace:
         total=duration(value.total_ms),
         first_text=duration(value.first_text_ms) if value.first_text_ms is not None else None,
         degraded=value.degraded,
+        usage=usage(value.usage),
+    )
+
+
+def usage(value: Usage) -> pb.Usage | None:
+    """None where no remote model was asked."""
+    if value == NO_USAGE:
+        return None
+    return pb.Usage(
+        input_tokens=value.input_tokens,
+        output_tokens=value.output_tokens,
+        cached_input_tokens=value.cached_input_tokens,
+        cost_usd=value.cost_usd,
+        wasted_tokens=value.wasted_tokens,
+        wasted_cost_usd=value.wasted_cost_usd,
+        estimated=value.estimated,
     )
 
 

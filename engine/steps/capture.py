@@ -15,7 +15,7 @@ from engine.conversation import Finding, SlotValue
 from engine.domain import Domain, Slot, SlotType, per_pack
 from engine.reading import Reader, reader
 from engine.stages import CaptureInput, CaptureOutput, Stage
-from engine.step import Prompt, Step, Structure
+from engine.step import Prompt, Step, Structure, fenced
 from engine.steps import wording
 
 INSTRUCTIONS = (
@@ -51,7 +51,7 @@ def _prompt(value: CaptureInput) -> Prompt:
     known = wording.known(value.known)
     lines = [f"Today: {value.today.isoformat()}"]
     if known:
-        lines.append(f"Known (data): {wording.fenced('; '.join(f'{name}={text}' for name, text in known.items()))}")
+        lines.append(f"Known (data): {fenced('; '.join(f'{name}={text}' for name, text in known.items()))}")
     return Prompt(_system(value.domain), "\n".join([*lines, wording.message(value.message)]))
 
 

@@ -9,7 +9,7 @@ from engine.complexity import Tier, complexity, tier_for
 from engine.domain import Answer, Catalog
 from engine.facts import money
 from engine.stages import GenerateInput, Stage
-from engine.step import Prompt, Step
+from engine.step import Prompt, Step, fenced
 from engine.steps import wording
 from engine.template import parse
 
@@ -38,7 +38,7 @@ def _prompt(value: GenerateInput) -> Prompt:
     if lines:
         lines.insert(0, "More facts:")
     if known:
-        lines.append(f"Known of the buyer (data): {wording.fenced('; '.join(f'{n}: {t}' for n, t in known.items()))}")
+        lines.append(f"Known of the buyer (data): {fenced('; '.join(f'{n}: {t}' for n, t in known.items()))}")
     lines += wording.talk(value.history)
     lines.append(f"The buyer's situation: {value.domain.situations_by_id[value.situation].definition}")
     lines.append(f"Play: {play.principle}. {play.strategy}")

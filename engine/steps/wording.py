@@ -8,21 +8,16 @@ quotes are looked for in the message, and every figure passes the price guard.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from engine.conversation import Exchange, Slots
+from engine.step import fenced
 
 # Of what was said before, no more than tells what the message answers.
 _EXCHANGES = 3
 _CHARS_SAID_MAX = 280
 _CHARS_VALUE_MAX = 80
-
-
-def fenced(text: str) -> str:
-    """Somebody's words, as data: one line, whatever is in them."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def message(text: str) -> str:

@@ -89,7 +89,9 @@ def scripted_server(
             concurrent_max,
         )
         domains = {"small": small_domain()}
-        service = ConversationService(turns, world.conversations, world.lanes, domains, turn_timeout_s)
+        service = ConversationService(
+            turns, world.conversations, world.lanes, domains, turn_timeout_s, has_models=False
+        )
         server = grpc.aio.server(interceptors=[Interceptor(CallMetrics(new_registry()))])
         server.add_generic_rpc_handlers([handlers(SERVICE, service)])
         port = server.add_insecure_port("127.0.0.1:0")

@@ -36,10 +36,9 @@ def calls_of(logged: list[Any], request_id: str) -> list[Any]:
         lambda client: client.talk.Converse(iter([pb.ConverseRequest(message=pb.RespondRequest(message="Hello"))])),
         lambda client: client.talk.Converse(iter([])),
         lambda client: client.operations.GetCacheStats(ops.GetCacheStatsRequest()),
-        lambda client: client.operations.GetProviderStats(ops.GetProviderStatsRequest()),
         lambda client: client.operations.InvalidateCache(ops.InvalidateCacheRequest()),
     ],
-    ids=["Converse", "Converse without a message", "GetCacheStats", "GetProviderStats", "InvalidateCache"],
+    ids=["Converse", "Converse without a message", "GetCacheStats", "InvalidateCache"],
 )
 def test_what_comes_later_says_so(client: Client, call: Callable[[Client], object]) -> None:
     told = refusal(lambda: call(client))
