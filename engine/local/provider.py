@@ -34,7 +34,7 @@ class LocalProvider:
 
     def __init__(self, trained: Mapping[str, Trained]) -> None:
         """`trained` is keyed by the pack's id."""
-        self._trained = trained
+        self.trained = trained
         self._answers: dict[str, Callable[[Any], object]] = {
             "capture": lambda value: self._of(value).capture(value),
             "detect": lambda value: self._of(value).detect(value),
@@ -55,4 +55,4 @@ class LocalProvider:
             yield piece
 
     def _of(self, value: CaptureInput | DetectInput | GenerateInput) -> Trained:
-        return self._trained[value.domain.id]
+        return self.trained[value.domain.id]
