@@ -17,6 +17,8 @@ const server = http2.createSecureServer({
   key: fs.readFileSync(key),
   cert: fs.readFileSync(cert),
   allowHTTP1: true,
+  // In MB; what waits for a slow reader counts.
+  maxSessionMemory: 200,
   settings: { maxConcurrentStreams: Number(most ?? 100) },
 });
 server.on("session", (session) => {

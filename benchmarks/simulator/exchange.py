@@ -128,7 +128,8 @@ class H2Server(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write"), "a stream"
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
-        self.h2.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = self._streams_max
+        most = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self._streams_max}
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=most)
         self.h2.initiate_connection()
         self.flush()
 

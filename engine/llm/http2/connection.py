@@ -18,7 +18,7 @@ Rules
 - What the server surely did not process fails with `NotProcessed`, and may be sent again:
   REFUSED_STREAM, and the streams after a GOAWAY's last one. Everything else may have
   been, and is not sent again here.
-- h2 never sees a GOAWAY (see `frames`).
+- h2 never sees a GOAWAY, and resets no stream that we have reset already (see `frames`).
 
 RFC 9113. Nothing here knows httpx2; times are the event loop's.
 """
@@ -36,9 +36,9 @@ import h2.connection
 import h2.events
 import h2.exceptions
 from h2.errors import ErrorCodes
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
-from engine.llm.http2.frames import FrameTooLarge, GoAway, Splitter
+from engine.llm.http2.frames import FrameTooLarge, GoAway, Splitter, without_resets
 from engine.llm.http2.policy import Liveness, ResetBudget, Room
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -106,6 +106,8 @@ class Connection(asyncio.Protocol):
         self._pinged_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.ready: asyncio.Future[None] = self._loop.create_future()
+        # Done when the socket is gone, some time after `close`: TLS says goodbye first.
+        self.lost: asyncio.Future[None] = self._loop.create_future()
         self.is_retiring = False
         self.is_closed = False
 
@@ -117,7 +119,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def room(self) -> Room:
-        return Room(len(self._streams), self._h2.remote_settings.max_concurrent_streams)
+        """A server counts a stream that we reset until it has read so: a quarter is left for those on their way."""
+        most = self._h2.remote_settings.max_concurrent_streams
+        return Room(len(self._streams), max(1, most - most // 4))
 
     # -- requests
 
@@ -205,8 +209,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._h2.local_settings.update(
-            {
+        # Not `update`, which h2 takes for a change that is still to be acknowledged: it would send the old values.
+        self._h2.local_settings = Settings(
+            initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
                 SettingCodes.MAX_HEADER_LIST_SIZE: _HEADER_LIST_BYTES_MAX,
@@ -225,7 +230,9 @@ class Connection(asyncio.Protocol):
                 if isinstance(part, GoAway):
                     self._go_away(part)
                 elif not self.is_closed:
-                    for event in self._h2.receive_data(part):
+                    events = self._h2.receive_data(part)
+                    self._write(without_resets(self._h2.data_to_send()))
+                    for event in events:
                         self._happened(event)
         except (h2.exceptions.ProtocolError, FrameTooLarge) as error:
             # h2 has prepared to tell the server what it did wrong.
@@ -233,7 +240,14 @@ class Connection(asyncio.Protocol):
             self._fail(StreamFailed(f"the server broke the protocol: {str(error) or type(error).__name__}"))
         self._flush()
 
+    def abort(self) -> None:
+        """Drops the socket at once."""
+        if self._transport:
+            self._transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
         self._fail(StreamFailed(f"the connection was lost: {exc or 'the server closed it'}"))
 
     def pause_writing(self) -> None:
@@ -358,7 +372,10 @@ class Connection(asyncio.Protocol):
             stream.wake()
 
     def _flush(self) -> None:
-        if (data := self._h2.data_to_send()) and self._transport and not self._transport.is_closing():
+        self._write(self._h2.data_to_send())
+
+    def _write(self, data: bytes) -> None:
+        if data and self._transport and not self._transport.is_closing():
             self._transport.write(data)
 
 

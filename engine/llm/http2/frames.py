@@ -1,8 +1,12 @@
-"""Takes GOAWAY frames out of a connection's bytes.
+"""What h2 must not see, and what it must not say, taken out of a connection's bytes.
 
 h2 takes a GOAWAY for the end of everything (python-hyper/h2 #1181): after it, every frame
 of a stream that the server still means to answer is a protocol error. So a GOAWAY is read
-here, and h2 never learns of it. RFC 9113, sections 4.1 and 6.8.
+here, and h2 never learns of it.
+
+And h2 answers every frame that was still on its way to a stream which we have reset with
+another reset. A cancelled stream of megabytes would cost dozens, and servers count them
+(nghttp2 gives up on a client at a thousand); one is enough. RFC 9113, sections 4.1, 5.1, 6.8.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 
 _HEADER_BYTES = 9
 _GOAWAY = 0x7
+_RST_STREAM = 0x3
 # A frame's header, the last stream's id, the error code.
 _GOAWAY_BYTES = _HEADER_BYTES + 8
 _ID_MASK = 0x7FFFFFFF
@@ -73,3 +78,16 @@ def _goaway(frame: bytes) -> GoAway:
     last = int.from_bytes(frame[_HEADER_BYTES : _HEADER_BYTES + 4], "big") & _ID_MASK
     code = int.from_bytes(frame[_HEADER_BYTES + 4 : _GOAWAY_BYTES], "big")
     return GoAway(last, code, frame[_GOAWAY_BYTES:][:_DEBUG_BYTES_MAX].decode("ascii", "replace"))
+
+
+def without_resets(data: bytes) -> bytes:
+    """The same frames, without those that reset a stream."""
+    kept = b""
+    start = at = 0
+    while at < len(data):
+        end = at + _HEADER_BYTES + int.from_bytes(data[at : at + 3], "big")
+        if data[at + 3] == _RST_STREAM:
+            kept += data[start:at]
+            start = end
+        at = end
+    return kept + data[start:] if start else data

@@ -42,6 +42,10 @@ class PoolSettings:
     liveness: Liveness = Liveness()  # noqa: RUF009  (frozen)
 
 
+# What a server has for its part of a connection's end.
+_GOODBYE_S = 1.0
+
+
 class Pool:
     """Of one origin."""
 
@@ -53,6 +57,8 @@ class Pool:
         self._connections: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        # Closed, and not gone yet.
+        self._closing: set[Connection] = set()
 
     async def acquire(self, connect_timeout_s: float | None, room_timeout_s: float | None) -> Connection:
         """A connection with room for a stream, which is to be opened before anything else is awaited.
@@ -93,6 +99,10 @@ class Pool:
             await asyncio.wait(self._opening)
         for connection in list(self._connections):
             connection.close()
+        if self._closing:
+            await asyncio.wait([connection.lost for connection in self._closing], timeout=_GOODBYE_S)
+        for connection in self._closing:
+            connection.abort()
 
     async def _room(self, connect_timeout_s: float | None, room_timeout_s: float | None, *, connected: bool) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -161,6 +171,8 @@ class Pool:
     def _changed(self, connection: Connection) -> None:
         if connection.is_closed and connection in self._connections:
             self._connections.remove(connection)
+            self._closing.add(connection)
+            connection.lost.add_done_callback(lambda _: self._closing.discard(connection))
         self._wake_one()
 
     def _wake_one(self) -> None:
