@@ -16,6 +16,8 @@ from hyperframe.frame import GoAwayFrame
 from engine.llm.http2.connection import Connection
 from engine.llm.http2.policy import Liveness
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_RST_STREAM = 0x3
 REQUEST = [(b":method", b"POST"), (b":authority", b"api"), (b":scheme", b"https"), (b":path", b"/")]
 
 
@@ -65,6 +67,8 @@ class Peer:
     def hears(self, data: bytes) -> None:
         if self.deaf:
             return
+        # Counted on the wire: h2 tells of the first one only.
+        self.resets.update(_resets(data))
         for event in self.h2.receive_data(data):
             match event:
                 case h2.events.RequestReceived(stream_id=id_):
@@ -74,8 +78,6 @@ class Peer:
                     self.h2.acknowledge_received_data(cast("int", credit), cast("int", id_))
                 case h2.events.StreamEnded(stream_id=id_):
                     self.whole.add(cast("int", id_))
-                case h2.events.StreamReset(stream_id=id_):
-                    self.resets[cast("int", id_)] += 1
                 case h2.events.PingReceived():
                     self.pings += 1
         # What it answers is on its way; the connection hears it in a later step, as over a wire.
@@ -100,3 +102,14 @@ class Peer:
 
     def goes_away(self, last_stream_id: int, code: int = 0) -> None:
         self.connection.data_received(GoAwayFrame(0, last_stream_id=last_stream_id, error_code=code).serialize())
+
+
+def _resets(data: bytes) -> list[int]:
+    """The streams that are reset, a frame each; the connection's preface is no frame."""
+    at = len(_PREFACE) if data.startswith(_PREFACE) else 0
+    found = []
+    while at < len(data):
+        if data[at + 3] == _RST_STREAM:
+            found.append(int.from_bytes(data[at + 5 : at + 9], "big"))
+        at += 9 + int.from_bytes(data[at : at + 3], "big")
+    return found
