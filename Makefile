@@ -11,10 +11,10 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat test check eval protos lock clean
+.PHONY: help setup run chat test check eval bench-race protos lock clean
 
 help: ## Explain the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/.ready ## Install everything into .venv, from the hashed lock.
 
@@ -40,6 +40,9 @@ check: setup $(BUF) ## Format, lint, types, import contracts, the contract and i
 
 eval: setup ## Measure the agent; DATA=DIR adds real conversations, see the README.
 	$(BIN)/repartee eval $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-race: setup ## Race over our HTTP/2, beside stock httpx2, against Node's server.
+	$(BIN)/python -m benchmarks.race $(ARGS)
 
 protos: setup $(BUF) ## Format the contract and generate its stubs.
 	cd protos && $(CURDIR)/$(BUF) format --write --path repartee

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import cast
 
 import h2.config
 import h2.connection
@@ -72,12 +71,12 @@ class Peer:
         for event in self.h2.receive_data(data):
             match event:
                 case h2.events.RequestReceived(stream_id=id_):
-                    self.requests.append(cast("int", id_))
+                    self.requests.append(id_)
                 case h2.events.DataReceived(stream_id=id_, data=body, flow_controlled_length=credit):
-                    self.received[cast("int", id_)] += len(cast("bytes", body))
-                    self.h2.acknowledge_received_data(cast("int", credit), cast("int", id_))
+                    self.received[id_] += len(body)
+                    self.h2.acknowledge_received_data(credit, id_)
                 case h2.events.StreamEnded(stream_id=id_):
-                    self.whole.add(cast("int", id_))
+                    self.whole.add(id_)
                 case h2.events.PingReceived():
                     self.pings += 1
         # What it answers is on its way; the connection hears it in a later step, as over a wire.
