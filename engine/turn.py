@@ -10,7 +10,7 @@ kept: the agent never forgets what the buyer has read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -297,14 +297,12 @@ class Turns:
                 yield rest
         except UnverifiedFigure as error:
             self._emit(FigureWithheld(error.kind.value))
-            yield f" {value.domain.voice.unverified}"
-        except ModelsFailed:
-            # Something was written; what of it the guard still held back is left out.
-            yield f" {value.domain.voice.cut_short}"
-        except EngineError:
-            if not work.was_heard:
+            yield _after(work.reply, value.domain.voice.unverified)
+        except EngineError as error:
+            # Models that have failed have written something; what the guard still held back of it is left out.
+            if not work.was_heard and not isinstance(error, ModelsFailed):
                 raise
-            yield f" {value.domain.voice.cut_short}"
+            yield _after(work.reply, value.domain.voice.cut_short)
 
     async def _run(self, work: _Work, step: Step[In, Out], value: In) -> Out:
         async with work.watch.stage(step.stage, step.name) as served:
@@ -376,3 +374,8 @@ class Turns:
         if watch.send:
             await watch.send(TurnStarted(answer.conversation.id, answer.turn.number))
             await watch.say(answer.turn.reply)
+
+
+def _after(said: Sequence[str], line: str) -> str:
+    """A line that ends a reply, apart from what was said before it."""
+    return line if not said or said[-1][-1:].isspace() else f" {line}"

@@ -49,7 +49,7 @@ from server.stats import ReconcileCounts
 _MESSAGE_BYTES_MAX = 1 << 20
 _SWEEP_EVERY_S = 3600.0
 # What the built-in engine needs of a turn's time, should the remote models not answer.
-_RESERVE_S = 0.1
+_RESERVE_S = 0.2
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", 8 * _MESSAGE_BYTES_MAX),

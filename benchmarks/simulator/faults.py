@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,8 +22,8 @@ class Fault(StrEnum):
     TRUNCATE_RESET = "truncate_reset"  # the stream is reset in the middle
     TRUNCATE_CLEAN = "truncate_clean"  # it ends in the middle, as if that were all
     SSE_ERROR = "sse_error"  # an error event in the middle
-    MALFORMED = "malformed"  # no JSON
-    WRONG_SCHEMA = "wrong_schema"  # JSON that does not fit
+    MALFORMED = "malformed"  # no JSON, whole or as an event
+    WRONG_SCHEMA = "wrong_schema"  # a structured answer that does not fit
     GOAWAY = "goaway"  # graceful: the connection takes no more, and finishes what it has
     GOAWAY_ABRUPT = "goaway_abrupt"  # later streams were not processed, and the connection closes
     KILL = "kill"  # the connection is cut
@@ -43,6 +44,8 @@ class Rule(BaseModel):
     # "anthropic" or "openai", and a part of a model's name; empty for all.
     provider: str = ""
     model: str = ""
+    # Only calls that stream, or only those that do not; empty for both.
+    only: Literal["", "stream", "whole"] = ""
     # Retry-After of a 429: seconds ("2"), milliseconds ("250ms"), or an HTTP date.
     value: str = ""
 
@@ -61,10 +64,12 @@ class Faults:
         self._rules = list(rules)
         self._asked, self._met = [0] * len(self._rules), [0] * len(self._rules)
 
-    def meets(self, provider: str, model: str) -> Rule | None:
+    def meets(self, provider: str, model: str, *, stream: bool) -> Rule | None:
         """The rule that meets a call, if one does."""
         for place, rule in enumerate(self._rules):
             if rule.provider not in {"", provider} or rule.model not in model:
+                continue
+            if rule.only not in {"", "stream" if stream else "whole"}:
                 continue
             if rule.times and self._met[place] >= rule.times:
                 continue

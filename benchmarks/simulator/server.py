@@ -168,7 +168,7 @@ class Simulator:
             return
         stats.by_model[f"{provider} {ask.model}"] += 1
         stats.by_key[key[-4:]] += 1
-        rule = self._faults.meets(provider, ask.model)
+        rule = self._faults.meets(provider, ask.model, stream=ask.stream)
         if rule:
             stats.faults[rule.fault.value] += 1
             if await self._at_once(exchange, ask, rule, extra):
@@ -178,7 +178,7 @@ class Simulator:
         self._asked[asked] += 1
         shape, seed = self._settings.shape, self._settings.seed
         when = timing(shape, seed, provider, ask.model, f"{call}\0{self._asked[asked]}", ask.prompt_tokens)
-        text = _spoiled(self._answer(ask), rule)
+        text = _spoiled(self._answer(ask), rule) if ask.schema else self._answer(ask)
         tokens = list(wire.tokens(text))[: ask.tokens_max]
         if ask.stream:
             await self._stream(exchange, ask, id_, tokens, when.first_s, when.gap_s, rule, extra)
@@ -276,6 +276,9 @@ async def _in_the_middle(exchange: Exchange, ask: Ask, rule: Rule | None) -> boo
             exchange.end()
         case Fault.SSE_ERROR:
             await exchange.write(wire.error_event(ask.provider))
+            exchange.end()
+        case Fault.MALFORMED:
+            await exchange.write(b"data: {not json\n\n")
             exchange.end()
         case _:
             return False
