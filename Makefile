@@ -11,10 +11,10 @@ DATA ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat test check eval bench-race protos lock clean
+.PHONY: help setup run chat test check eval bench-race bench-routing bench-chaos bench-replay protos lock clean
 
 help: ## Explain the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/.ready ## Install everything into .venv, from the hashed lock.
 
@@ -43,6 +43,15 @@ eval: setup ## Measure the agent; DATA=DIR adds real conversations, see the READ
 
 bench-race: setup ## Race over our HTTP/2, beside stock httpx2, against Node's server.
 	$(BIN)/python -m benchmarks.race $(ARGS)
+
+bench-routing: setup ## What routing buys and costs: single, failover, hedge, race, on simulated providers.
+	$(BIN)/python -m benchmarks.routing $(ARGS)
+
+bench-chaos: setup ## Providers that are killed, frozen and go away under load.
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+bench-replay: setup ## DATA=DIR: real negotiations on models that fail in every way.
+	$(BIN)/python -m benchmarks.replay --data $(DATA) $(ARGS)
 
 protos: setup $(BUF) ## Format the contract and generate its stubs.
 	cd protos && $(CURDIR)/$(BUF) format --write --path repartee

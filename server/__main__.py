@@ -98,6 +98,31 @@ def lint(
     raise typer.Exit(1 if faults else 0)
 
 
+@cli.command()
+def doctor(
+    data_dir: Annotated[Path | None, typer.Option(help="Where conversations are kept.")] = None,
+    cache_dir: CacheDir = None,
+    domain: Annotated[str | None, typer.Option(help="The pack of conversations that name none.")] = None,
+    domains_dir: DomainsDir = None,
+    config: Config = None,
+) -> None:
+    """Look at what a server needs: packs, embedder, store, and each model by one small call. Exits with 1 on a fault."""
+    flags = {name: value for name, value in locals().items() if name != "config"}
+    settings = _settings(config, flags)
+    from server.doctor import examine
+
+    async def examined() -> bool:
+        well = True
+        async for finding in examine(settings):
+            typer.echo(f"{'ok   ' if finding.is_well else 'FAULT'} {finding.name}: {finding.said}")
+            if finding.advice:
+                typer.echo(f"      {finding.advice}")
+            well = well and finding.is_well
+        return well
+
+    raise typer.Exit(0 if uvloop.run(examined()) else 1)
+
+
 @cli.command(name="eval")
 def evaluate(
     domain: Annotated[str, typer.Argument(help="The pack to evaluate.")] = "sales",

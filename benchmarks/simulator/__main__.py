@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import uvloop
 
 from benchmarks.simulator.answers import Answerer, BuiltIn, Scripted
 from benchmarks.simulator.latency import preset, presets
-from benchmarks.simulator.server import Simulator, SimulatorSettings, scratch_ca_file
+from benchmarks.simulator.server import CA_FILE, Simulator, SimulatorSettings
 from engine import packs
 from engine.embed.minilm import MiniLM
 from engine.settings import Settings
@@ -28,17 +29,17 @@ def built_in(pack: str = "sales") -> Answerer:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    ca_file = arguments.ca_file or scratch_ca_file()
+    ca_dir = arguments.ca_dir or Path(tempfile.gettempdir(), "repartee-simulator")
     settings = SimulatorSettings(
         port=arguments.port,
         shape=preset(arguments.preset),
         seed=arguments.seed,
         streams_max=arguments.streams_max,
-        ca_file=ca_file,
+        ca_dir=ca_dir,
         keys=frozenset(arguments.key),
     )
     async with Simulator(settings, built_in() if arguments.answers == "built-in" else Scripted()) as simulator:
-        print(f"export SSL_CERT_FILE={ca_file}")
+        print(f"export SSL_CERT_FILE={ca_dir / CA_FILE}")
         print(f"export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")
         print(f"export OPENAI_BASE_URL={simulator.url}/v1 OPENAI_API_KEY=simulated", flush=True)
         await asyncio.Event().wait()
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--streams-max", type=int, default=100, help="streams that a connection may have (default: 100)"
     )
-    parser.add_argument("--ca-file", type=Path, help="where the authority's certificate goes, for SSL_CERT_FILE")
+    parser.add_argument("--ca-dir", type=Path, help="where its authority is kept; ca.pem in it is for SSL_CERT_FILE")
     parser.add_argument("--key", action="append", default=[], help="an API key that is valid; without any, all are")
     with suppress(KeyboardInterrupt):
         uvloop.run(serve(parser.parse_args()))

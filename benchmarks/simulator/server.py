@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from benchmarks.simulator.latency import Shape, preset, timing
 from benchmarks.simulator.stats import Stats
 from benchmarks.simulator.wire import Ask
 
+CA_FILE = "ca.pem"
 _RULES = TypeAdapter(list[Rule])
 _JSON = [("content-type", "application/json")]
 _EVENTS = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
@@ -41,8 +41,8 @@ class SimulatorSettings:
     shape: Shape = field(default_factory=lambda: preset("instant"))
     seed: int = 0
     streams_max: int = 100
-    # Where the authority's certificate goes, for SSL_CERT_FILE; None for nowhere.
-    ca_file: Path | None = None
+    # Where the authority is kept: ca.pem, for SSL_CERT_FILE, and its key, so that it is the same the next time.
+    ca_dir: Path | None = None
     # API keys that are valid; none for any.
     keys: frozenset[str] = frozenset()
 
@@ -57,7 +57,7 @@ class Simulator:
         self._asked: Counter[str] = Counter()
         self._servers: set[H2Server | H1Server] = set()
         self._server: asyncio.Server | None = None
-        self.authority = trustme.CA()
+        self.authority = _authority(settings.ca_dir)
         self.stats = Stats()
         self.port = 0
 
@@ -87,8 +87,6 @@ class Simulator:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         issued.configure_cert(context)
         context.set_alpn_protocols(["h2", "http/1.1"])
-        if self._settings.ca_file:
-            self.authority.cert_pem.write_to_path(str(self._settings.ca_file))
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: _ByAlpn(self._made), self._settings.host, self._settings.port, ssl=context, backlog=1024
@@ -299,6 +297,16 @@ def _retry_after(value: str) -> tuple[str, str]:
     return ("retry-after-ms", value.removesuffix("ms")) if value.endswith("ms") else ("retry-after", value)
 
 
-def scratch_ca_file() -> Path:
-    """A place for the authority's certificate where nobody has named one."""
-    return Path(tempfile.gettempdir(), "repartee-simulator-ca.pem")
+def _authority(directory: Path | None) -> trustme.CA:
+    """The authority of a directory, made there the first time; without one, a new one each time."""
+    if directory is None:
+        return trustme.CA()
+    certificate, key = directory / CA_FILE, directory / "ca-key.pem"
+    if certificate.is_file() and key.is_file():
+        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
+    made = trustme.CA()
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate.write_bytes(made.cert_pem.bytes())
+    key.touch(mode=0o600)
+    key.write_bytes(made.private_key_pem.bytes())
+    return made

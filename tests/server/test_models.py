@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +12,7 @@ from repartee.v1 import conversation_pb2 as pb
 from repartee.v1 import operations_pb2 as ops
 
 from benchmarks.simulator import Fault, Rule, Simulator, SimulatorSettings
+from benchmarks.simulator.server import CA_FILE
 from tests.server.conftest import StartServer
 from tests.server.harness import Client, Loop, eventually, scrape
 
@@ -21,9 +21,9 @@ TEXT = "Happy to help. What would you like to know first?"
 
 @pytest.fixture(scope="module")
 def simulator(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    ca_file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca_dir = tmp_path_factory.mktemp("ca")
     stack = AsyncExitStack()
-    running = loop.run(stack.enter_async_context(Simulator(SimulatorSettings(ca_file=ca_file))))
+    running = loop.run(stack.enter_async_context(Simulator(SimulatorSettings(ca_dir=ca_dir))))
     yield running
     loop.run(stack.aclose())
 
@@ -38,9 +38,8 @@ def client(simulator: Simulator, start_server: StartServer, monkeypatch: pytest.
 def serve_models(
     simulator: Simulator, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, **changed: object
 ) -> Any:
-    ca_file = simulator._settings.ca_file
-    assert isinstance(ca_file, Path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    assert simulator._settings.ca_dir
+    monkeypatch.setenv("SSL_CERT_FILE", str(simulator._settings.ca_dir / CA_FILE))
     simulator.misbehave()
     price = {"input": 1.0, "output": 5.0}
     named = {"fast": "fast-1", "powerful": "powerful-1", "prices": {"fast-1": price, "powerful-1": price}}
