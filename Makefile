@@ -60,7 +60,7 @@ protos: setup $(BUF) ## Format the contract and generate its stubs.
 lock: setup ## Resolve the dependencies anew into requirements.lock.
 	$(BIN)/pip install --quiet uv
 	printf 'torch\nsentence-transformers\ntransformers\n' > .cache/excluded.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --group weights --excludes .cache/excluded.txt --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra otel --group dev --group weights --excludes .cache/excluded.txt --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --upgrade \
 		--quiet --output-file requirements.lock
 

@@ -88,3 +88,5 @@ class Settings(BaseModel):
     """HTTP/2 connections to each provider."""
     proxy: str | None = Field(default=None, pattern=r"^https?://")
     """An HTTP proxy to the providers; through it there is no HTTP/2, and cancelled calls cost a connection."""
+    tracing: bool = False
+    """OpenTelemetry spans of model calls; needs the extra `otel`, and goes where OTEL_EXPORTER_OTLP_ENDPOINT says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import start_http_server
 from repartee.v1 import conversation_pb2, operations_pb2
 
 from engine import domain_lint, facts, packs
@@ -24,7 +24,6 @@ from engine.conversations import Conversations
 from engine.domain import Domain
 from engine.embed.minilm import MiniLM
 from engine.errors import EngineError, PackError, Unavailable
-from engine.events import Event
 from engine.lanes import Lanes
 from engine.local.capture import Capture
 from engine.local.generate import Generate
@@ -40,11 +39,10 @@ from server.conversation_service import ConversationService
 from server.handlers import handlers
 from server.health import Health
 from server.interceptor import Interceptor
-from server.metrics import CallMetrics, Latencies, TurnMetrics, new_registry
-from server.model_stats import ModelMetrics, ProviderCounts
+from server.metrics import CallMetrics
 from server.models import RemoteModels
+from server.observers import Observers
 from server.operations_service import OperationsService
-from server.stats import ReconcileCounts
 
 _MESSAGE_BYTES_MAX = 1 << 20
 _SWEEP_EVERY_S = 3600.0
@@ -116,7 +114,7 @@ class App:
     _store: SqliteStore
     _models: RemoteModels | None
     _sweeper: asyncio.Task[None]
-    _close_metrics: list[Callable[[], None]]
+    _observers: Observers
 
     async def stop(self, grace_s: float) -> None:
         """Drains: NOT_SERVING, then calls in flight finish within the grace, then everything closes."""
@@ -128,8 +126,7 @@ class App:
         await self._store.close()
         if self._models:
             await self._models.aclose()
-        for close in self._close_metrics:
-            close()
+        self._observers.close()
 
 
 async def start(settings: Settings) -> App:
@@ -144,20 +141,10 @@ async def start(settings: Settings) -> App:
     provider = train(domains, embedder, settings)
     store = SqliteStore(settings.data_dir / "repartee.sqlite3")
 
-    registry = new_registry()
-    latencies = Latencies(settings.stats_window_s)
-    turn_metrics, reconciled = TurnMetrics(registry, latencies), ReconcileCounts(datetime.now(UTC))
-
-    counts = ProviderCounts(settings.stats_window_s)
-
-    def emit(event: Event) -> None:
-        turn_metrics(event)
-        reconciled(event)
-        model_metrics(event)
-        counts(event)
-
-    models = RemoteModels(settings, emit) if settings.providers else None
-    model_metrics = ModelMetrics(registry, (lambda: models.router.hedges_left) if models else None)
+    observers = Observers(settings)
+    models = RemoteModels(settings, observers) if settings.providers else None
+    if models:
+        observers.models.watch_budget(lambda: models.router.hedges_left)
 
     conversations = Conversations(
         store,
@@ -169,15 +156,14 @@ async def start(settings: Settings) -> App:
         lambda: uuid4().hex,
     )
     lanes = Lanes(settings.waiting_turns_max)
-    runner = Runner(provider, models.router if models else None, emit, _RESERVE_S)
-    turns = Turns(conversations, lanes, runner, embedder, emit, time.perf_counter, settings.concurrent_turns_max)
+    runner = Runner(provider, models.router if models else None, observers, _RESERVE_S)
+    turns = Turns(conversations, lanes, runner, embedder, observers, time.perf_counter, settings.concurrent_turns_max)
 
-    server = grpc.aio.server(interceptors=[Interceptor(CallMetrics(registry))], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[Interceptor(CallMetrics(observers.registry))], options=_OPTIONS)
     talk = ConversationService(
         turns, conversations, lanes, domains, settings.turn_timeout_ms / 1e3, has_models=models is not None
     )
-    breakers = models.router.breakers if models else dict
-    operations = OperationsService(platform.node(), latencies, reconciled, counts, breakers)
+    operations = OperationsService(platform.node(), observers, models.router.breakers if models else dict)
     services = {
         conversation_pb2.DESCRIPTOR.services_by_name["ConversationService"]: talk,
         operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: operations,
@@ -195,24 +181,25 @@ async def start(settings: Settings) -> App:
         raise Unavailable(
             f"grpc_address = {settings.grpc_address!r}: cannot listen there; is the port taken?"
         ) from None
-    metrics_port, close_metrics = _serve_metrics(settings.metrics_address, registry)
+    metrics_port = _serve_metrics(settings.metrics_address, observers)
     if models:
         await models.warm_up()
     await server.start()
     sweeper = asyncio.create_task(_sweep(conversations))
-    return App(server, port, metrics_port, health, store, models, sweeper, close_metrics)
+    return App(server, port, metrics_port, health, store, models, sweeper, observers)
 
 
-def _serve_metrics(address: str, registry: CollectorRegistry) -> tuple[int, list[Callable[[], None]]]:
-    """Serves /metrics on a thread of its own; the port, and what closes it again."""
+def _serve_metrics(address: str, observers: Observers) -> int:
+    """Serves /metrics on a thread of its own, until the observers are closed; the port."""
     if not address:
-        return 0, []
+        return 0
     host, _, port = address.rpartition(":")
     try:
-        http, _ = start_http_server(int(port), host.strip("[]") or "::", registry)
+        http, _ = start_http_server(int(port), host.strip("[]") or "::", observers.registry)
     except OSError as error:
         raise Unavailable(f"metrics_address = {address!r}: cannot listen: {error.strerror}") from None
-    return http.server_port, [http.shutdown, http.server_close]
+    observers.closing += [http.shutdown, http.server_close]
+    return http.server_port
 
 
 async def _sweep(conversations: Conversations) -> None:

@@ -55,8 +55,7 @@ class ProviderCounts:
 class ModelMetrics:
     """Subscribes to the engine's events; labels are those of the configuration, and so few."""
 
-    def __init__(self, registry: CollectorRegistry, hedges_left: Callable[[], float] | None) -> None:
-        """`hedges_left` is None where there are no remote models."""
+    def __init__(self, registry: CollectorRegistry) -> None:
         of_model = ["provider", "model"]
 
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
@@ -85,9 +84,11 @@ class ModelMetrics:
                 "repartee_steps_degraded", "Steps that the built-in engine took over.", ["step"], registry=registry
             ).labels
         )
-        if hedges_left:
-            left = Gauge("repartee_hedge_budget", "Extra calls that hedging may make now.", registry=registry)
-            left.set_function(hedges_left)
+        self._hedges_left = Gauge("repartee_hedge_budget", "Extra calls that hedging may make now.", registry=registry)
+
+    def watch_budget(self, hedges_left: Callable[[], float]) -> None:
+        """Shows what hedging may still spend, whenever somebody looks."""
+        self._hedges_left.set_function(hedges_left)
 
     def __call__(self, event: Event) -> None:
         match event:

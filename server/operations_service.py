@@ -11,9 +11,8 @@ from repartee.v1 import operations_pb2 as pb
 
 from engine.events import CallOutcome
 from server.convert import duration, timestamp
-from server.metrics import Latencies
-from server.model_stats import ModelCounts, ProviderCounts
-from server.stats import ReconcileCounts
+from server.model_stats import ModelCounts
+from server.observers import Observers
 from server.windows import Window
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -23,18 +22,13 @@ class OperationsService:
     """See operations.proto. What needs caches comes with them."""
 
     def __init__(
-        self,
-        replica: str,
-        latencies: Latencies,
-        reconciled: ReconcileCounts,
-        providers: ProviderCounts,
-        breakers: Callable[[], Mapping[tuple[str, str], str]],
+        self, replica: str, observers: Observers, breakers: Callable[[], Mapping[tuple[str, str], str]]
     ) -> None:
         """`breakers` gives the state of every configured model's breaker, by provider and model."""
         self._replica = replica
-        self._latencies = latencies
-        self._reconciled = reconciled
-        self._providers = providers
+        self._latencies = observers.latencies
+        self._reconciled = observers.reconciled
+        self._providers = observers.providers
         self._breakers = breakers
 
     async def GetReconcileStats(

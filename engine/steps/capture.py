@@ -79,13 +79,14 @@ def _read(value: CaptureInput, answer: BaseModel) -> CaptureOutput:
     """Keeps what stands in the message word for word and can be read as the slot's type.
 
     Raises:
-        ValueError: if something was found and nothing of it can be kept.
+        ValueError: if something was quoted, and nothing of it stands in the message: the model makes things up.
     """
     given: list[_Found] = getattr(answer, "findings")[:_FINDINGS_MAX]  # noqa: B009  (the schema is made for the pack)
     reads = reader(value.domain)
     kept = [finding for found in given if (finding := _finding(value, found, reads))]
-    if given and not kept:
-        raise ValueError("no finding's quote stands in the message, or none says what its slot holds")
+    quoted = [found.quote for found in given if found.op == "set"]
+    if quoted and not any(_place(quote, value.message)[1] for quote in quoted):
+        raise ValueError("no finding's quote stands in the message")
     kept.sort(key=lambda finding: finding.value.quote_start if finding.value else 0)
     return CaptureOutput(tuple(kept))
 
@@ -105,7 +106,10 @@ def _finding(value: CaptureInput, found: _Found, reads: Reader) -> Finding | Non
     try:
         read = reads.given(slot.name, found.value if _has_options(slot) else quote, value.today)
     except ValueError:
-        return None
+        if slot.type is not SlotType.PRODUCT:
+            return None
+        # No product of a catalog, but what the buyer asks for all the same.
+        read = SlotValue(" ".join(quote.split()))
     return Finding(slot.name, SlotValue(read.text, quote, start, _CONFIDENCE, value.turn, read.typed))
 
 

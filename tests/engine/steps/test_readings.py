@@ -85,9 +85,20 @@ def test_a_name_is_brought_to_its_form_in_the_lexicon() -> None:
     ],
 )
 def test_what_cannot_be_checked_is_left_out(found: tuple[str, str, str, str]) -> None:
-    assert len(read(found, ("quantity", "50 people", "", "set"))) == 1
+    assert [finding.slot for finding in read(found, ("quantity", "50 people", "", "set"))] == ["quantity"]
+
+
+def test_who_quotes_only_what_nobody_said_is_not_believed() -> None:
     with pytest.raises(ValueError, match="no finding"):
-        read(found)
+        read(("pain", "we lose orders every week", "", "set"))
+    # What was said, and does not say what the slot holds, is no lie.
+    assert read(("price_offer", "Too expensive", "", "set")) == ()
+
+
+def test_a_thing_that_no_catalog_has_is_asked_for_all_the_same() -> None:
+    (finding,) = read(("product_interest", "seat", "", "set"))
+    assert finding.value is not None
+    assert finding.value.text == "seat"
 
 
 def test_nothing_found_is_an_answer() -> None:
