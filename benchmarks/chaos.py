@@ -85,7 +85,7 @@ async def killed(kills: int, callers: int) -> tuple[Load, list[float]]:
     """Kills the simulator's connections and keeps it stopped for a second, again and again."""
     recoveries = []
     with (
-        serving.providers("instant") as simulated,
+        serving.providers("instant", answers="scripted") as simulated,
         serving.server(simulated.ca_file, providers=simulated.settings(), **_SETTINGS) as served,
     ):
         async with load(served.port, callers) as found:
@@ -105,7 +105,7 @@ async def frozen(times: int, callers: int) -> tuple[Load, list[float]]:
     """Stops the simulator's process for four seconds: connections stay open, and nothing answers."""
     recoveries = []
     with (
-        serving.providers("instant") as simulated,
+        serving.providers("instant", answers="scripted") as simulated,
         serving.server(simulated.ca_file, providers=simulated.settings(), **_SETTINGS) as served,
     ):
         async with load(served.port, callers) as found:
@@ -123,7 +123,7 @@ async def frozen(times: int, callers: int) -> tuple[Load, list[float]]:
 async def going_away(calls: int, callers: int) -> tuple[Load, list[float], str]:
     """A graceful GOAWAY every 50 requests, for many calls; what is left over of them."""
     with (
-        serving.providers("instant") as simulated,
+        serving.providers("instant", answers="scripted") as simulated,
         serving.server(simulated.ca_file, providers=simulated.settings(), **_SETTINGS) as served,
     ):
         simulated.misbehave(Rule(fault=Fault.GOAWAY, every=50))

@@ -51,7 +51,16 @@ class Stats:
         return sum(connection.open_streams for connection in self.connections)
 
     def as_json(self) -> dict[str, Any]:
-        shown = asdict(self)
-        shown["connections"] = [asdict(connection) for connection in self.connections]
-        shown["open_streams"] = self.open_streams
-        return shown
+        return {
+            "requests": self.requests,
+            "finished": self.finished,
+            "resets": self.resets,
+            "tokens_after_reset": self.tokens_after_reset,
+            "tokens": self.tokens,
+            "open_streams": self.open_streams,
+            "by_model": dict(self.by_model),
+            "by_key": dict(self.by_key),
+            "faults": dict(self.faults),
+            "connections": [asdict(connection) for connection in self.connections],
+            "reset_at_s": self.reset_at_s,
+        }
