@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.complexity import Tier, complexity, tier_for
-from engine.domain import Answer, Catalog
+from engine.domain import Catalog, Domain, per_pack
 from engine.facts import money
 from engine.stages import GenerateInput, Stage
 from engine.step import Prompt, Step, fenced
@@ -62,18 +62,28 @@ def _facts(value: GenerateInput) -> Iterator[str]:
         if name in value.facts:
             yield f"{name.replace('_', ' ')} for {value.facts['pieces']}: {value.facts[name]}"
     said = set(_WORD.findall(value.message.lower()))
-    ranked = sorted(value.catalog.answers, key=lambda answer: -_shared(said, answer))
-    for answer in ranked[:_ANSWERS_MAX]:
-        if _shared(said, answer) and (text := parse(answer.text).render(value.facts)):
-            yield text
-
-
-def _shared(said: set[str], answer: Answer) -> float:
-    """How much of the best of its questions stands in the message: in words, the longer the better."""
-    return max(
-        sum(len(word) for word in words & said) / (8 + sum(map(len, words)))
-        for words in (set(_WORD.findall(ask.lower())) for ask in answer.asks)
+    ranked = sorted(
+        ((_shared(said, asks), text) for text, asks in _asked(value.domain)[value.catalog.id]), key=lambda one: -one[0]
     )
+    for shared, text in ranked[:_ANSWERS_MAX]:
+        if shared and (rendered := parse(text).render(value.facts)):
+            yield rendered
+
+
+@per_pack
+def _asked(domain: Domain) -> dict[str, list[tuple[str, list[frozenset[str]]]]]:
+    """By catalog, the approved answers, and of each way to ask for them the words."""
+    return {
+        catalog.id: [
+            (answer.text, [frozenset(_WORD.findall(ask.lower())) for ask in answer.asks]) for answer in catalog.answers
+        ]
+        for catalog in domain.catalogs
+    }
+
+
+def _shared(said: set[str], asks: Sequence[frozenset[str]]) -> float:
+    """How much of the best of the questions stands in the message: in words, the longer the better."""
+    return max(sum(map(len, words & said)) / (8 + sum(map(len, words))) for words in asks)
 
 
 GENERATE: Step[GenerateInput, str] = Step(

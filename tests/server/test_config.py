@@ -92,3 +92,60 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=f"^{binary}: "):
         settings_from(DEFAULTS, binary, {}, {})
+
+
+# -- providers
+
+
+def test_a_key_in_the_environment_is_enough() -> None:
+    settings = settings_from(DEFAULTS, None, {"ANTHROPIC_API_KEY": "one, two,", "OPENAI_API_KEY": ""}, {})
+    assert set(settings.providers) == {"anthropic"}
+    provider = settings.providers["anthropic"]
+    assert [key.get_secret_value() for key in provider.api_keys] == ["one", "two"]
+    assert provider.base_url is None
+    assert provider.fast
+    assert provider.powerful
+
+
+def test_without_any_key_there_is_no_provider() -> None:
+    assert settings_from(DEFAULTS, None, {"ANTHROPIC_BASE_URL": "https://x"}, {}).providers == {}
+
+
+def test_the_file_sets_models_and_the_environment_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "repartee.toml"
+    path.write_text('[providers.openai]\nfast = "mine"\nprices = { mine = { input = 0.5 } }\n')
+    settings = settings_from(DEFAULTS, path, {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://proxy/v1"}, {})
+    provider = settings.providers["openai"]
+    assert (provider.fast, provider.base_url, provider.prices["mine"].input) == ("mine", "https://proxy/v1", 0.5)
+    assert provider.powerful
+
+
+def test_a_further_provider_has_a_name_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "repartee.toml"
+    path.write_text(
+        '[providers.vllm]\nkind = "openai"\nbase_url = "http://models/v1"\napi_keys = ["k"]\nfast = "a"\npowerful = "b"\n'
+    )
+    assert settings_from(DEFAULTS, path, {}, {}).providers["vllm"].powerful == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[providers.vllm]\nkind = "openai"\napi_keys = ["sk-secret"]\nfast = "a"\n', "providers.vllm.powerful"),
+        (
+            '[providers.vllm]\nkind = "grok"\napi_keys = ["sk-secret"]\nfast = "a"\npowerful = "b"\n',
+            "providers.vllm.kind",
+        ),
+        ('[providers.anthropic]\napi_keys = ["sk-secret"]\nbase_url = "sk-secret"\n', "providers.anthropic.base_url"),
+        ('[providers.anthropic]\napi_keys = ["sk-secret"]\nmodel = "x"\n', "providers.anthropic.model"),
+        ('providers = "sk-secret"\n', "providers"),
+    ],
+)
+def test_what_is_wrong_with_a_provider_is_named_and_no_secret_shown(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "repartee.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        settings_from(DEFAULTS, path, {}, {})
+    assert told in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
