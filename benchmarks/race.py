@@ -37,7 +37,7 @@ Make = Callable[[NodeServer], httpx2.AsyncClient]
 
 
 def ours(node: NodeServer) -> httpx2.AsyncClient:
-    return new_client(HttpSettings(context=node.context()))
+    return new_client(HttpSettings(new_context=node.context))
 
 
 def stock(*, http2: bool) -> Make:

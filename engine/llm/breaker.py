@@ -33,9 +33,9 @@ class BreakerSettings:
     outcomes_max: int = 20
     outcomes_min: int = 5
     failed_share: float = 0.5
-    # Short: one probe a second costs little, and whoever is back is used again within it.
+    # Short: a probe now and then costs little, and whoever is back is used again within a second.
     open_s: float = 0.25
-    open_s_max: float = 1.0
+    open_s_max: float = 0.75
     # A probe that has not reported after this is given up.
     probe_s_max: float = 30.0
 

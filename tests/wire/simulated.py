@@ -49,7 +49,7 @@ class Simulated:
 async def simulated(*rules: Rule, settings: SimulatorSettings | None = None) -> AsyncIterator[Simulated]:
     async with Simulator(settings or SimulatorSettings()) as simulator:
         simulator.misbehave(*rules)
-        async with new_client(HttpSettings(context=simulator.context())) as http:
+        async with new_client(HttpSettings(new_context=simulator.context)) as http:
             yield Simulated(simulator, http)
         assert simulator.stats.open_streams == 0 or any(
             rule.fault.value in {"hang", "freeze", "stall"} for rule in rules

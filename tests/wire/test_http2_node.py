@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def client(node: NodeServer, settings: PoolSettings | None = None) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = Http2Transport(settings or PoolSettings(), node.context())
+    transport = Http2Transport(settings or PoolSettings(), node.context)
     async with httpx2.AsyncClient(transport=transport, trust_env=False) as made:
         yield made
     # Nothing is left of it: no task, no connection.
@@ -184,7 +184,7 @@ def test_a_server_that_is_not_there_is_named(node: NodeServer) -> None:
 def test_a_certificate_that_nobody_vouches_for_is_refused(node: NodeServer) -> None:
     async def once() -> None:
         async with httpx2.AsyncClient(
-            transport=Http2Transport(PoolSettings(), ssl.create_default_context()), trust_env=False
+            transport=Http2Transport(PoolSettings(), ssl.create_default_context), trust_env=False
         ) as http:
             with pytest.raises(httpx2.ConnectError, match="certificate"):
                 await http.get(f"{node.url}/delay/0")

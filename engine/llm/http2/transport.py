@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -13,6 +13,7 @@ from engine.llm.http2.pool import CannotConnect, ConnectTimedOut, NoRoom, NotHtt
 
 HttpClient = httpx2.AsyncClient
 HttpError = httpx2.HTTPError
+NewContext = Callable[[], ssl.SSLContext]
 
 # How often a request is sent anew that no server has looked at.
 _SENT_MAX = 3
@@ -26,8 +27,8 @@ class HttpSettings:
     """Of one client, for all providers."""
 
     connections_max: int = 8
-    # Whom to trust; None for the system's authorities and SSL_CERT_FILE.
-    context: ssl.SSLContext | None = None
+    # Makes what says whom to trust: by default the system's authorities and SSL_CERT_FILE.
+    new_context: NewContext = ssl.create_default_context
     # A proxy's URL: through it requests go as HTTP/1.1, as httpx2 sends them.
     proxy: str | None = None
     # Seconds between two reads, from the request on; the callers' own deadlines are shorter.
@@ -36,11 +37,10 @@ class HttpSettings:
 
 def new_client(settings: HttpSettings) -> HttpClient:
     """A client that all SDKs share. Nothing in the environment changes where it connects to."""
-    context = settings.context or ssl.create_default_context()
     transport: httpx2.AsyncBaseTransport = (
-        httpx2.AsyncHTTPTransport(verify=context, proxy=settings.proxy, trust_env=False)
+        httpx2.AsyncHTTPTransport(verify=settings.new_context(), proxy=settings.proxy, trust_env=False)
         if settings.proxy
-        else Http2Transport(PoolSettings(settings.connections_max), context)
+        else Http2Transport(PoolSettings(settings.connections_max), settings.new_context)
     )
     timeout = httpx2.Timeout(connect=2.0, read=settings.read_timeout_s, write=5.0, pool=1.0)
     return httpx2.AsyncClient(transport=transport, trust_env=False, timeout=timeout, follow_redirects=False)
@@ -56,10 +56,11 @@ async def warm_up(client: HttpClient, base_url: str) -> None:
 class Http2Transport(httpx2.AsyncBaseTransport):
     """Sends requests over HTTP/2; over HTTP/1.1, by httpx2's own transport, to servers that speak nothing else."""
 
-    def __init__(self, settings: PoolSettings, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: PoolSettings, new_context: NewContext) -> None:
         self._settings = settings
-        self._context = context
-        context.set_alpn_protocols(["h2", "http/1.1"])
+        self._new_context = new_context
+        self._context = new_context()
+        self._context.set_alpn_protocols(["h2", "http/1.1"])
         self._pools: dict[tuple[str, int], Pool] = {}
         self._older: dict[tuple[str, int], httpx2.AsyncHTTPTransport] = {}
 
@@ -106,8 +107,8 @@ class Http2Transport(httpx2.AsyncBaseTransport):
 
     def _fall_back(self, origin: tuple[str, int]) -> httpx2.AsyncHTTPTransport:
         if origin not in self._older:
-            context = self._context
-            self._older[origin] = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, http2=False)
+            # With a context of its own: it sets there which protocols are offered.
+            self._older[origin] = httpx2.AsyncHTTPTransport(verify=self._new_context(), trust_env=False, http2=False)
         return self._older[origin]
 
 
