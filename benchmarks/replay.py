@@ -107,7 +107,7 @@ def main() -> None:
             *(Rule(fault=fault, share=share / (1 - share * place)) for place, fault in enumerate(faults))
         )
         outcome = asyncio.run(run(served.port, dialogues, 16))
-        met = simulated.stats()["faults"]
+        seen = simulated.stats()
     table.add_row(
         str(len(dialogues)),
         str(outcome.turns),
@@ -116,7 +116,7 @@ def main() -> None:
         str(outcome.wrong_state),
         f"{outcome.degraded} ({outcome.degraded / outcome.turns:.2%})",
         *serving.quantiles(outcome.turns_ms),
-        f"{sum(met.values())} of {len(met)} kinds",
+        f"{sum(seen['faults'].values())} of {len(seen['faults'])} kinds in {seen['requests']} calls",
     )
     Console(width=150).print(table)
 

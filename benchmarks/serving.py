@@ -118,7 +118,7 @@ def _serve(changed: dict[str, Any], ca_file: str, ready: Connection) -> None:
 
     if ca_file:
         os.environ["SSL_CERT_FILE"] = ca_file
-    logs.configure("json", "error")
+    logs.configure("json", os.environ.get("BENCH_LOG", "error"))
     uvloop.run(main())
 
 

@@ -7,7 +7,7 @@ The server maps them to status codes in one table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class EngineError(Exception):
@@ -110,6 +110,11 @@ class ModelsFailed(Unavailable):
     """No remote model gave a valid answer in time; the message says what each one said."""
 
     reason = "MODELS_FAILED"
+
+    def __init__(self, message: str, kinds: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        # Of the failures, oldest first: what may be logged, as no provider has worded it.
+        self.kinds = tuple(kinds)
 
 
 class PackError(EngineError):

@@ -96,6 +96,8 @@ class Degraded:
     """The remote models failed a step, or ran out of time, and the built-in engine took over."""
 
     step: str
+    # The kinds of their failures, oldest first; none where time ran out, or none could be asked.
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class Runner:
         if self._models and call:
             try:
                 return await self._models.answer(call, self._in_time(deadline), served)
-            except ModelsFailed:
-                self._degrade(step.name, served)
+            except ModelsFailed as error:
+                self._degrade(step.name, error, served)
         self._serve_locally(step, value, served)
         return await self._local.answer(step, value, deadline)
 
@@ -54,8 +54,8 @@ class Runner:
                     async for piece in pieces:
                         begun = True
                         yield piece
-            except ModelsFailed:
-                self._degrade(step.name, served)
+            except ModelsFailed as error:
+                self._degrade(step.name, error, served)
                 if begun:
                     raise
             else:
@@ -87,9 +87,9 @@ class Runner:
     def _in_time(self, deadline: Deadline) -> Deadline:
         return Deadline(deadline.at_s - self._reserve_s)
 
-    def _degrade(self, step: str, served: Served) -> None:
+    def _degrade(self, step: str, error: ModelsFailed, served: Served) -> None:
         served.degraded = True
-        self._emit(Degraded(step))
+        self._emit(Degraded(step, error.kinds))
 
     def _serve_locally(self, step: Step[In, Out], value: In, served: Served) -> None:
         served.provider = self._local.name

@@ -99,7 +99,7 @@ class ModelMetrics:
             case BreakerMoved(provider, model, state):
                 for one in _BREAKER_STATES:
                     self._breaker(provider, model, one).set(one == state)
-            case Degraded(step):
+            case Degraded(step=step):
                 self._degraded(step).inc()
 
     def _ended(self, event: CallEnded) -> None:

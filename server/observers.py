@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import structlog
+
 from engine.errors import Unavailable
-from engine.events import Event
+from engine.events import Degraded, Event
 from engine.settings import Settings
 from server.metrics import Latencies, TurnMetrics, new_registry
 from server.model_stats import ModelMetrics, ProviderCounts
 from server.stats import ReconcileCounts
+
+log = structlog.get_logger()
 
 
 class Observers:
@@ -31,6 +35,8 @@ class Observers:
             self._trace()
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Degraded):
+            log.warning("step degraded", step=event.step, failures=event.kinds or ("none could be asked in time",))
         for hears in self._hearing:
             hears(event)
 

@@ -8,6 +8,8 @@
 Nygard 2007, "Release It!". Two things that a race needs and others lack (see FINDINGS): a
 cancelled call counts as neither success nor failure, else every loser would speak against
 its model; and in half-open there is one probe at a time, given back if it is cancelled.
+And the failures of one moment are one: a connection that is cut takes all of its calls
+with it, which says no more of the model than one of them would.
 Pure: time is an argument.
 """
 
@@ -33,6 +35,8 @@ class BreakerSettings:
     outcomes_max: int = 20
     outcomes_min: int = 5
     failed_share: float = 0.5
+    # Failures that come together within this are one.
+    moment_s: float = 0.1
     # Short: a probe now and then costs little, and whoever is back is used again within a second.
     open_s: float = 0.25
     open_s_max: float = 0.75
@@ -48,6 +52,7 @@ class Breaker:
     # True for a failure, oldest first.
     _outcomes: deque[bool] = field(default_factory=deque)
     _failures: int = 0
+    _failed_s: float = float("-inf")
     # When it half-opens; None while closed.
     _until_s: float | None = None
     _open_s: float = 0.0
@@ -85,6 +90,9 @@ class Breaker:
             if self.state(now_s) is State.HALF_OPEN:
                 self._open(now_s)
             return
+        if now_s < self._failed_s + self.settings.moment_s:
+            return
+        self._failed_s = now_s
         self._remember(failed=True)
         known, least = len(self._outcomes), self.settings.outcomes_min
         if known >= least and self._failures >= self.settings.failed_share * known:

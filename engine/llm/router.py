@@ -137,7 +137,7 @@ class Router:
             try:
                 attempt = await self._won(asked, deadline, served, start, last=dead)
             except ModelsFailed as error:
-                raise ModelsFailed("; ".join([*broken, error.message])) from None
+                raise ModelsFailed("; ".join([*broken, error.message]), error.kinds) from None
             try:
                 async with aclosing(_joined(attempt, said)) as pieces:
                     async for piece in pieces:
@@ -148,7 +148,7 @@ class Router:
                 dead.append(attempt.target)
                 broken.append(f"the reply broke off, {_said(attempt.target, error)}")
                 if len(dead) > _TAKEN_UP_MAX:
-                    raise ModelsFailed("; ".join(broken)) from None
+                    raise ModelsFailed("; ".join(broken), [error.kind.value]) from None
                 asked = _taken_up(call, said)
             except BaseException:
                 self._ended(attempt, served, CallOutcome.LOST)
@@ -200,7 +200,8 @@ class Router:
             won = None
         if won is None:
             said = [_said(targets[place], error) for place, error in course.failures]
-            raise ModelsFailed("no model answered in time: " + ("; ".join(said) or "none could be asked"))
+            kinds = [error.kind.value for _, error in course.failures]
+            raise ModelsFailed("no model answered in time: " + ("; ".join(said) or "none could be asked"), kinds)
         target = won[1].target
         served.provider, served.model, served.tier = target.model.provider, target.model.name, call.tier
         return won[1]

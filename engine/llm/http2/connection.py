@@ -46,6 +46,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 _STREAM_WINDOW = 1 << 20
 _CONNECTION_WINDOW = 1 << 24
 _HEADER_LIST_BYTES_MAX = 1 << 16
+# Models think for about so long before their first token.
+_SILENT_S = 1.0
 _SPENT_IDS = 2**31 - 2**16
 
 
@@ -121,7 +123,8 @@ class Connection(asyncio.Protocol):
     def room(self) -> Room:
         """A server counts a stream that we reset until it has read so: a quarter is left for those on their way."""
         most = self._h2.remote_settings.max_concurrent_streams
-        return Room(len(self._streams), max(1, most - most // 4))
+        silent = bool(self._streams) and self._loop.time() - self._heard_s > _SILENT_S
+        return Room(len(self._streams), max(1, most - most // 4), silent)
 
     # -- requests
 

@@ -37,7 +37,7 @@ class ResetBudget:
 class Liveness:
     """When a connection is asked whether it lives, given up, or closed for want of use. All in seconds."""
 
-    ping_after_s: float = 3.0
+    ping_after_s: float = 2.0
     ping_timeout_s: float = 2.0
     idle_s_max: float = 240.0
 
@@ -80,6 +80,8 @@ class Room:
 
     streams: int
     streams_max: int
+    # Somebody waits on it, and it has said nothing for a while: others go first.
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ def assign(rooms: Sequence[Room], alive: int, opening: int, waiting: int, *, mos
         crowded: streams on a connection from which on another one is opened.
     """
     free = [place for place, room in enumerate(rooms) if room.streams < room.streams_max]
-    place = min(free, key=lambda one: rooms[one].streams, default=None)
-    wanted = waiting >= opening * crowded if place is None else rooms[place].streams >= crowded and not opening
+    place = min(free, key=lambda one: (rooms[one].is_silent, rooms[one].streams), default=None)
+    if place is None:
+        wanted = waiting >= opening * crowded
+    else:
+        # Beside one that says nothing another is opened, for who comes after this request, or back with it.
+        wanted = not opening and (rooms[place].is_silent or rooms[place].streams >= crowded)
     return Assignment(place, wanted and alive + opening < most)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.llm.breaker import Breaker, BreakerSettings, State
 
 SETTINGS = BreakerSettings(
-    outcomes_max=6, outcomes_min=3, failed_share=0.5, open_s=1.0, open_s_max=4.0, probe_s_max=9.0
+    outcomes_max=6, outcomes_min=3, failed_share=0.5, moment_s=0.0, open_s=1.0, open_s_max=4.0, probe_s_max=9.0
 )
 
 
@@ -31,6 +31,16 @@ def test_it_opens_when_enough_is_known_and_half_of_it_failed() -> None:
     assert breaker.state(0.0) is State.OPEN
     assert not breaker.admits(0.5)
     assert not breaker.begin(0.5)
+
+
+def test_what_fails_in_one_moment_fails_once() -> None:
+    breaker = Breaker(BreakerSettings(outcomes_min=3, moment_s=0.1))
+    for _ in range(50):
+        breaker.failed(1.0)
+    assert breaker.state(1.0) is State.CLOSED
+    breaker.failed(1.2)
+    breaker.failed(1.4)
+    assert breaker.state(1.4) is State.OPEN
 
 
 def test_old_outcomes_are_forgotten() -> None:

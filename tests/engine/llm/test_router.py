@@ -233,7 +233,9 @@ def test_without_budget_a_straggler_is_waited_for() -> None:
 def test_a_model_that_keeps_failing_is_left_alone_until_a_probe_succeeds() -> None:
     async def broken() -> Routed:
         failing: list[list[Does]] = [[0.0, BUSY]] * 5
-        of = routed([*failing, says(0.1, 9)], breaker=BreakerSettings(outcomes_min=5, open_s=3.0))
+        of = routed(
+            [*failing, says(0.1, 9)], breaker=BreakerSettings(outcomes_min=5, moment_s=0.0, open_s=3.0, open_s_max=3.0)
+        )
         with pytest.raises(ModelsFailed):
             await of.answer(Routing.SINGLE, within_s=2.0)
         calls = len(of.models[0].calls)

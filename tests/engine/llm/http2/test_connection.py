@@ -194,7 +194,7 @@ def test_a_frozen_server_is_noticed_while_somebody_waits() -> None:
         peer.deaf = True
         await peer.connection.news(stream, None, "an answer")
         assert "no sign of life" in str(stream.error)
-        assert virtual_loop().time() == pytest.approx(5.0, abs=0.1)
+        assert virtual_loop().time() == pytest.approx(4.0, abs=0.1)
 
     on_a_connection(once)
 
