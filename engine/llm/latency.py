@@ -77,7 +77,7 @@ class Latency:
         self._in_flight -= 1
 
     def add(self, seconds: float, prompt_tokens: int, now_s: float) -> None:
-        """A call took so long; those that were cancelled do not count."""
+        """A call took so long."""
         average = self._average_s(now_s)
         if seconds < average:
             share = math.exp(-max(0.0, now_s - self._peak_at_s) / EWMA_S)
@@ -91,6 +91,14 @@ class Latency:
         self._by_size[size] = of_size
         of_size.add(place, now_s)
         self._all.add(place, now_s)
+
+    def took_longer(self, seconds: float, prompt_tokens: int, now_s: float) -> None:
+        """A call was cancelled after so long. It counts if that is more than was expected of it, else it says nothing.
+
+        Without it nobody would ever learn of a straggler that a hedge has overtaken.
+        """
+        if seconds > self._average_s(now_s) > 0:
+            self.add(seconds, prompt_tokens, now_s)
 
     def peak_ewma_s(self, now_s: float) -> float:
         """What a call may cost now, load counted in; 0 for a model that nothing is known of, so that it is tried."""

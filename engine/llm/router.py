@@ -68,7 +68,6 @@ class _Attempt(Generic[T]):
     started_s: float
     first_text_s: float | None = None
     tokens: Tokens | None = None
-    written: str = ""
     # What it came to: the answer, or the stream that has begun.
     result: T | None = None
 
@@ -265,6 +264,8 @@ class Router:
         took_s = (attempt.first_text_s or now_s) - attempt.started_s
         if outcome is CallOutcome.WON:
             latency.add(took_s, _size(call), now_s)
+        elif outcome is CallOutcome.LOST:
+            latency.took_longer(took_s, _size(call), now_s)
         self._judge(target, outcome, kind, now_s)
         first_ms = None if attempt.first_text_s is None else (attempt.first_text_s - attempt.started_s) * 1e3
         model = target.model

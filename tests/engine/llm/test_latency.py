@@ -30,6 +30,17 @@ def test_a_slower_sample_counts_at_once_and_a_faster_one_by_and_by() -> None:
     assert latency.peak_ewma_s(now_s + 3 * EWMA_S) < 0.3
 
 
+def test_a_cancelled_call_counts_only_where_it_was_slow_already() -> None:
+    latency, now_s = of(0.5)
+    latency.took_longer(0.2, 300, now_s)
+    assert latency.peak_ewma_s(now_s) == pytest.approx(0.5)
+    latency.took_longer(3.0, 300, now_s)
+    assert latency.peak_ewma_s(now_s) == pytest.approx(3.0)
+    unknown = Latency()
+    unknown.took_longer(3.0, 300, now_s)
+    assert unknown.peak_ewma_s(now_s) == 0.0
+
+
 def test_load_counts() -> None:
     latency, now_s = of(0.5)
     latency.begin()
