@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -25,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import serving
+from benchmarks.serving import Providers
 from benchmarks.simulator import Fault, Rule
 
 _MESSAGES = (
@@ -81,28 +80,10 @@ async def load(port: int, callers: int) -> AsyncIterator[Load]:
         await asyncio.wait(tasks)
 
 
-async def killed(kills: int, callers: int) -> tuple[Load, list[float]]:
-    """Kills the simulator's connections and keeps it stopped for a second, again and again."""
-    recoveries = []
-    with (
-        serving.providers("instant", answers="scripted") as simulated,
-        serving.server(simulated.ca_file, providers=simulated.settings(), **_SETTINGS) as served,
-    ):
-        async with load(served.port, callers) as found:
-            await asyncio.sleep(2)
-            for _ in range(kills):
-                # Killed: the port is closed, and what was open is cut.
-                await asyncio.to_thread(simulated.stop)
-                await asyncio.sleep(1)
-                await asyncio.to_thread(simulated.start)
-                back = time.monotonic()
-                await asyncio.sleep(2)
-                recoveries.append(found.recovered_s(back))
-    return found, recoveries
-
-
-async def frozen(times: int, callers: int) -> tuple[Load, list[float]]:
-    """Stops the simulator's process for four seconds: connections stay open, and nothing answers."""
+async def disturbed(
+    times: int, callers: int, down_s: float, disturb: Callable[[Providers], None], mend: Callable[[Providers], None]
+) -> tuple[Load, list[float]]:
+    """Disturbs the simulator for a while, again and again; how soon after each time models answer again."""
     recoveries = []
     with (
         serving.providers("instant", answers="scripted") as simulated,
@@ -111,9 +92,9 @@ async def frozen(times: int, callers: int) -> tuple[Load, list[float]]:
         async with load(served.port, callers) as found:
             await asyncio.sleep(2)
             for _ in range(times):
-                os.kill(simulated.process.pid, signal.SIGSTOP)
-                await asyncio.sleep(4)
-                os.kill(simulated.process.pid, signal.SIGCONT)
+                await asyncio.to_thread(disturb, simulated)
+                await asyncio.sleep(down_s)
+                await asyncio.to_thread(mend, simulated)
                 back = time.monotonic()
                 await asyncio.sleep(3)
                 recoveries.append(found.recovered_s(back))
@@ -142,8 +123,14 @@ async def measure(kills: int, calls: int, callers: int) -> Table:
     )
     away, _, left = await going_away(calls, callers)
     rows = [
-        (f"killed {kills} times, down for 1 s", *await killed(kills, callers), ""),
-        ("frozen 5 times for 4 s", *await frozen(5, callers), ""),
+        # Killed: the port is closed, and what was open is cut.
+        (
+            f"killed {kills} times, down for 1 s",
+            *await disturbed(kills, callers, 1, Providers.stop, Providers.start),
+            "",
+        ),
+        # Frozen: connections stay open, and nothing answers.
+        ("frozen 5 times for 4 s", *await disturbed(5, callers, 4, Providers.freeze, Providers.thaw), ""),
         (f"GOAWAY every 50 requests, {calls} calls", away, [], left),
     ]
     for title, found, recoveries, left_over in rows:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
 import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,12 @@ class Providers:
         """As a crash would."""
         self.process.kill()
         self.process.join()
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def settings(self, *names: str) -> dict[str, Any]:
         """Those of the server's settings that make it call the simulator."""

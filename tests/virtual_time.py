@@ -99,6 +99,22 @@ def other_tasks() -> set[str]:
     return {_name(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
+async def cancelled_at(point: int, work: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task[Any], bool]:
+    """Runs a coroutine and cancels it in the n-th step of the loop: its task, which is over, and whether it was cut."""
+    task = asyncio.ensure_future(work)
+    cut = False
+
+    def step(number: int) -> None:
+        nonlocal cut
+        if number == point and not task.done():
+            cut = task.cancel()
+
+    virtual_loop().each_step(step)
+    await asyncio.wait([task])
+    virtual_loop().each_step(None)
+    return task, cut
+
+
 def _waiting() -> str:
     return ", ".join(sorted(map(_name, asyncio.all_tasks()))) or "no task"
 

@@ -12,7 +12,7 @@ from engine.llm.model import Kind, ModelError, Tokens
 from engine.llm.race import Leg, StreamTimeouts, first_valid
 from engine.step import Routing
 from tests.engine.llm.models import TOKENS, Does, ScriptedModel, text
-from tests.virtual_time import other_tasks, run, virtual_loop
+from tests.virtual_time import cancelled_at, other_tasks, run, virtual_loop
 
 BROKEN = ModelError(Kind.CONNECTION, "gone")
 TIMEOUTS = StreamTimeouts(first_s=2.0, between_s=1.0, total_s=10.0)
@@ -41,7 +41,6 @@ async def raced(
 
     course = Course(routing, range(len(calls)), 0.0, 60.0, hedge_after_s)
     won = await first_valid(course, start, discard, lambda: 0.5, lambda: True)
-    assert other_tasks() == set()
     return (won[1] if won else None), virtual_loop().time(), cancelled
 
 
@@ -73,24 +72,14 @@ def test_a_hedge_overtakes_a_straggler() -> None:
 
 
 def test_whoever_is_cancelled_in_the_middle_leaves_nothing_behind() -> None:
-    async def cancelled_at(point: int) -> bool:
-        task = asyncio.create_task(raced(Routing.RACE, (0.3, BROKEN), (0.6, "one"), (0.6, "two")))
-        cut = False
-
-        def step(number: int) -> None:
-            nonlocal cut
-            if number == point and not task.done():
-                cut = task.cancel()
-
-        virtual_loop().each_step(step)
-        await asyncio.wait([task])
-        virtual_loop().each_step(None)
+    async def once(point: int) -> bool:
+        task, cut = await cancelled_at(point, raced(Routing.RACE, (0.3, BROKEN), (0.6, "one"), (0.6, "two")))
         assert other_tasks() == set()
         assert task.cancelled() == cut
         return cut
 
     points = 1
-    while run(cancelled_at(points)):
+    while run(once(points)):
         points += 1
     assert points > 5
 

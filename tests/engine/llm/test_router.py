@@ -22,7 +22,7 @@ from engine.llm.race import StreamTimeouts
 from engine.llm.router import Router, RouterSettings, Target
 from engine.step import Routing, Served
 from tests.engine.llm.models import TOKENS, Does, ScriptedModel, structured, text
-from tests.virtual_time import other_tasks, run, virtual_loop
+from tests.virtual_time import cancelled_at, other_tasks, run, virtual_loop
 
 BUSY = ModelError(Kind.OVERLOADED, "try later")
 GONE = ModelError(Kind.CONNECTION, "reset by peer")
@@ -322,34 +322,25 @@ def test_a_stream_is_cut_at_its_deadline() -> None:
     assert "timeout" in said
 
 
+@pytest.mark.parametrize("kind", ["text", "answer"])
 @pytest.mark.parametrize("routing", list(Routing))
-def test_cancelled_at_any_step_a_call_leaves_nothing_behind(routing: Routing) -> None:
+def test_cancelled_at_any_step_a_call_leaves_nothing_behind(routing: Routing, kind: str) -> None:
     def scripts() -> list[list[list[Does]]]:
         return [
             [writes(0.1, "One ", 0.1, GONE), writes(0.1, "three")],
             [writes(0.2, "two ", 0.2, GONE), writes(0.3, "!")],
         ]
 
-    async def cancelled_at(point: int, kind: str) -> bool:
+    async def once(point: int) -> bool:
         of = routed(*scripts())
         work: Any = of.write(routing) if kind == "text" else of.answer(routing)
-        task = asyncio.create_task(work)
-        cut = False
-
-        def step(number: int) -> None:
-            nonlocal cut
-            if number == point and not task.done():
-                cut = task.cancel()
-
-        virtual_loop().each_step(step)
-        await asyncio.wait([task])
-        virtual_loop().each_step(None)
+        task, cut = await cancelled_at(point, work)
         of.check()
         assert other_tasks() == set()
         assert task.cancelled() == cut
         return cut
 
     points = 1
-    while run(cancelled_at(points, "text")):
+    while run(once(points)):
         points += 1
     assert points > 5
