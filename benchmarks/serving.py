@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -22,10 +22,16 @@ import uvloop
 
 from benchmarks.simulator import Rule, Simulator, SimulatorSettings
 from benchmarks.simulator.__main__ import built_in
+from benchmarks.simulator.answers import Answerer, Scripted
 from benchmarks.simulator.latency import preset
 from engine.settings import Settings
 from server import app, logs
 
+_ANSWERERS: dict[str, Callable[[], Answerer]] = {
+    "built-in": built_in,
+    "scripted": Scripted,
+    "long": lambda: Scripted("word " * 2000),
+}
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -95,7 +101,7 @@ class Providers:
 def _simulate(of: str, seed: int, answers: str, scratch: Path, port: int, ready: Connection) -> None:
     async def main() -> None:
         settings = SimulatorSettings(port=port, shape=preset(of), seed=seed, ca_dir=scratch)
-        async with Simulator(settings, built_in() if answers == "built-in" else None) as simulator:
+        async with Simulator(settings, _ANSWERERS[answers]()) as simulator:
             ready.send(simulator.port)
             await asyncio.Event().wait()
 
