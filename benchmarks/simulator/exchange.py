@@ -186,6 +186,11 @@ class H2Server(asyncio.Protocol):
         if exchange.task and exchange.task is not asyncio.current_task():
             exchange.task.cancel()
 
+    def limit_streams(self, most: int) -> None:
+        """Tells the client that it may have no more streams than this from now on."""
+        self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most})
+        self.flush()
+
     def go_away(self, *, abrupt: bool) -> None:
         # Not by h2, which would end the connection for itself.
         last = max(0, self._last_id - 2) if abrupt else self._last_id

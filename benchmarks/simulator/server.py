@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import trustme
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmarks.simulator import wire
 from benchmarks.simulator.answers import Answerer, Scripted
@@ -25,6 +25,7 @@ from benchmarks.simulator.wire import Ask
 
 CA_FILE = "ca.pem"
 _RULES = TypeAdapter(list[Rule])
+_STREAMS_MAX = TypeAdapter(Annotated[int, Field(ge=1, le=10_000)])
 _JSON = [("content-type", "application/json")]
 _EVENTS = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
 # Of a stream, before what goes wrong in the middle of it.
@@ -57,6 +58,7 @@ class Simulator:
         self._asked: Counter[str] = Counter()
         self._servers: set[H2Server | H1Server] = set()
         self._server: asyncio.Server | None = None
+        self._streams_max = settings.streams_max
         self.authority = _authority(settings.ca_dir)
         self.stats = Stats()
         self.port = 0
@@ -76,6 +78,13 @@ class Simulator:
     def misbehave(self, *rules: Rule) -> None:
         """Puts these faults in force, instead of what was; none for good behaviour."""
         self._faults.set(rules)
+
+    def limit_streams(self, most: int) -> None:
+        """Lets every connection, those that are there and those to come, have so many streams."""
+        self._streams_max = most
+        for server in self._servers:
+            if isinstance(server, H2Server) and not server.counts.closed:
+                server.limit_streams(most)
 
     def kill_connections(self) -> None:
         """Cuts every connection at once, as a crash would."""
@@ -105,7 +114,7 @@ class Simulator:
     def _made(self, protocol: str | None) -> H2Server | H1Server:
         made: H2Server | H1Server
         if protocol == "h2":
-            made = H2Server(self.stats, self._respond, self._settings.streams_max)
+            made = H2Server(self.stats, self._respond, self._streams_max)
         else:
             made = H1Server(self.stats, self._respond)
         self._servers = {server for server in self._servers if not server.counts.closed} | {made}
@@ -138,6 +147,13 @@ class Simulator:
             case "PUT", "/_sim/faults":
                 try:
                     self._faults.set(_RULES.validate_json(exchange.body))
+                except ValidationError as error:
+                    await _whole(exchange, 400, [], error.json(include_url=False).encode())
+                else:
+                    await _whole(exchange, 200, [], b"{}")
+            case "PUT", "/_sim/streams":
+                try:
+                    self.limit_streams(_STREAMS_MAX.validate_json(exchange.body))
                 except ValidationError as error:
                     await _whole(exchange, 400, [], error.json(include_url=False).encode())
                 else:

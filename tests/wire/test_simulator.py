@@ -20,6 +20,7 @@ from benchmarks.simulator import Fault, Rule, Simulator, SimulatorSettings
 from benchmarks.simulator.faults import Faults
 from benchmarks.simulator.latency import preset, presets, timing
 from benchmarks.simulator.wire import tokens
+from engine.llm.http2 import HttpSettings, new_client
 from tests.engine.llm.models import Number
 
 TEXT = "Happy to help. What would you like to know first?"
@@ -124,6 +125,19 @@ def test_it_is_set_and_asked_while_it_runs() -> None:
             assert (await http.get("/_sim/stats")).json()["requests"] == 0
 
     with_clients(work)
+
+
+def test_fewer_streams_are_kept_to_while_it_runs() -> None:
+    async def once() -> None:
+        async with Simulator(SimulatorSettings()) as simulator:
+            async with new_client(HttpSettings(connections_max=1, new_context=simulator.context)) as http:
+                await http.get(f"{simulator.url}/v1/models")
+                assert (await http.put(f"{simulator.url}/_sim/streams", content="2")).status_code == 200
+                answers = await asyncio.gather(*(http.get(f"{simulator.url}/v1/models") for _ in range(20)))
+                assert {answer.status_code for answer in answers} == {200}
+                assert (await http.put(f"{simulator.url}/_sim/streams", content="none")).status_code == 400
+
+    asyncio.run(once())
 
 
 # -- how late it is
