@@ -127,15 +127,18 @@ def test_it_is_set_and_asked_while_it_runs() -> None:
     with_clients(work)
 
 
+def one_connection(simulator: Simulator) -> httpx2.AsyncClient:
+    return new_client(HttpSettings(connections_max=1, new_context=simulator.context))
+
+
 def test_fewer_streams_are_kept_to_while_it_runs() -> None:
     async def once() -> None:
-        async with Simulator(SimulatorSettings()) as simulator:
-            async with new_client(HttpSettings(connections_max=1, new_context=simulator.context)) as http:
-                await http.get(f"{simulator.url}/v1/models")
-                assert (await http.put(f"{simulator.url}/_sim/streams", content="2")).status_code == 200
-                answers = await asyncio.gather(*(http.get(f"{simulator.url}/v1/models") for _ in range(20)))
-                assert {answer.status_code for answer in answers} == {200}
-                assert (await http.put(f"{simulator.url}/_sim/streams", content="none")).status_code == 400
+        async with Simulator(SimulatorSettings()) as simulator, one_connection(simulator) as http:
+            await http.get(f"{simulator.url}/v1/models")
+            assert (await http.put(f"{simulator.url}/_sim/streams", content="2")).status_code == 200
+            answers = await asyncio.gather(*(http.get(f"{simulator.url}/v1/models") for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+            assert (await http.put(f"{simulator.url}/_sim/streams", content="none")).status_code == 400
 
     asyncio.run(once())
 
