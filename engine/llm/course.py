@@ -9,9 +9,10 @@ are arguments, so that it can be read, replayed, and tested for every order of e
     failover  one starts; the next when it fails
     single    one starts, and is tried again
 
-A failure that would repeat itself takes its model out. After any other one a model waits,
-for what the provider asks or for a jittered back-off ("full jitter": Brooker 2015), while
-others that are free go first. What could not start before the deadline is not waited for.
+A failure that would repeat itself takes its model out, and so does a second timeout: who
+waits twice in vain would wait for ever. After any other failure a model rests, for what the
+provider asks or for a jittered back-off ("full jitter": Brooker 2015), while others that are
+free go first. What could not start before the deadline is not waited for.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.llm.model import ModelError
+from engine.llm.model import Kind, ModelError
 from engine.step import Routing
 
 ATTEMPTS_MAX = 6
+_TIMEOUTS_MAX = 2
 _BACKOFF_S = 0.05
 _BACKOFF_S_MAX = 2.0
 
@@ -91,7 +93,8 @@ class Course:
         """A call reports that it has failed; `draw` is uniform in [0, 1)."""
         self._running.remove(target)
         self.failures.append((target, error))
-        if error.kind.is_final:
+        timeouts = sum(one == target and said.kind is Kind.TIMEOUT for one, said in self.failures)
+        if error.kind.is_final or timeouts >= _TIMEOUTS_MAX:
             del self._ready_s[target]
             return
         again = sum(one == target for one, _ in self.failures) - 1

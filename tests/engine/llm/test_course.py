@@ -90,6 +90,22 @@ def test_a_failure_that_would_repeat_itself_is_not_repeated(routing: Routing) ->
     assert moves(one, 0.1) == [Over()]
 
 
+def test_nobody_waits_for_the_same_model_in_vain_a_third_time() -> None:
+    race = course(Routing.RACE, deadline_s=60.0)
+    late = ModelError(Kind.TIMEOUT, "no answer in time")
+    now_s = 0.0
+    for _ in range(2):
+        moves(race, now_s)
+        race.failed(0, late, now_s + 4, 0.0)
+        if 1 in race._running:
+            race.failed(1, late, now_s + 4, 0.0)
+        now_s += 4
+    assert len(race.failures) == 3
+    moves(race, now_s)
+    race.failed(1, late, now_s + 4, 0.0)
+    assert moves(race, now_s + 4) == [Over()]
+
+
 def test_a_hedge_starts_when_the_first_is_slower_than_it_usually_is() -> None:
     hedge = course(Routing.HEDGE, 3, hedge_after_s=0.5)
     assert moves(hedge, 0.0) == [Start(0), Wait(0.5)]
@@ -156,6 +172,7 @@ def test_in_any_order_of_events_calls_are_bounded_and_nobody_is_forgotten(
         if running:
             failed = running.pop(which % len(running))
             of.failed(failed, error, now_s, draw)
-            if error.kind.is_final:
+            timed_out = [one for one, said in of.failures if said.kind is Kind.TIMEOUT]
+            if error.kind.is_final or timed_out.count(failed) >= 2:
                 final.add(failed)
     assert len(of.failures) + len(running) == starts

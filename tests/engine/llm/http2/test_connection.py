@@ -304,6 +304,7 @@ def _server_does(peer: Peer, id_: int, what: str, late: bytes) -> bytes:
         elif what == "late":
             peer.h2.send_data(id_, b"z" * 5_000)
             late += peer.h2.data_to_send()
-    except h2.exceptions.ProtocolError:
+    except (h2.exceptions.ProtocolError, KeyError):
+        # It has forgotten the stream: the KeyError is h2's own way to say so.
         peer.says()
     return late
