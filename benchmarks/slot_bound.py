@@ -2,12 +2,13 @@
 
     .venv/bin/python -m benchmarks.slot_bound
 
-The cues were written against the first three authors' cases, so their figures there are flattered; the others and
-the held-out cases came after, and are what a stranger gets; the fifth was asked for indirect messages above all. The learner is a linear tagger on MiniLM's token vectors, a
-class for every slot and option, trained on all authors but the one that it is tested on: what the same cases teach without
-anybody's cleverness. Thresholds are chosen on the training authors, for the best F1 of each class. The last columns say
-how many spans the tagger would add to the cues', and which share of these are right: to raise the F1, it would have to be
-more than half of it.
+The cues were written against the first three authors' cases, so their figures there are flattered; the others and the
+held-out cases came after, and are what a stranger gets. The fifth was asked for indirect messages above all.
+
+The learner is a linear tagger on MiniLM's token vectors, a class for every slot and option, trained on all authors but the
+one that it is tested on: what the same cases teach without anybody's cleverness. Thresholds are chosen on the training
+authors, for the best F1 of each class. The last columns say how many spans the tagger would add to the cues', and which
+share of these are right: to raise an F1, it has to be more than half of it.
 """
 
 from __future__ import annotations
