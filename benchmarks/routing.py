@@ -19,9 +19,7 @@ from typing import Any
 
 import grpc
 from repartee.v1 import conversation_pb2 as pb
-from repartee.v1 import operations_pb2 as ops
 from repartee.v1.conversation_pb2_grpc import ConversationServiceStub
-from repartee.v1.operations_pb2_grpc import OperationsServiceStub
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +47,6 @@ class Row:
     degraded: int = 0
     cost_usd: float = 0.0
     wasted_usd: float = 0.0
-    hedges: int = 0
 
 
 async def run(port: int, turns: int, in_flight: int) -> Row:
@@ -71,8 +68,6 @@ async def run(port: int, turns: int, in_flight: int) -> Row:
                 add(row, done.turn.trace)
 
         await asyncio.gather(*(worker() for _ in range(in_flight)))
-        stats = await OperationsServiceStub(channel).GetProviderStats(ops.GetProviderStatsRequest())
-        row.hedges = sum(one.calls for one in stats.providers) - row.steps
     return row
 
 
@@ -90,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=600)
     parser.add_argument("--in-flight", type=int, default=16)
+    parser.add_argument("--rows", default="", help="only those whose title holds this")
     arguments = parser.parse_args()
     table = Table(
         "routing",
@@ -106,6 +102,8 @@ def main() -> None:
     )
     with serving.providers("realistic") as simulated:
         for title, (names, routing) in ROWS.items():
+            if arguments.rows not in title:
+                continue
             with serving.server(
                 simulated.ca_file, providers=simulated.settings(*names), routing=routing, first_text_timeout_ms=10_000
             ) as served:

@@ -4,6 +4,9 @@ Every first call earns a part of an extra one, up to a burst (a token bucket; "T
 Scale": hedging at the p95 costs 5 % more calls). And as in gRPC's retry throttling (A6),
 failures take tokens that successes give back slowly: under half of them nobody hedges, as
 more calls are the last thing that an overloaded provider needs.
+
+A call is hedged when it is slower than nine of ten. Where that takes more than is earned,
+what is left is kept for the slower half of these: stragglers are what hedging is for.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ class HedgeBudget:
     def left(self) -> float:
         """Extra calls that may be made now."""
         return self._left if self._health > _HEALTH_MAX / 2 else 0.0
+
+    @property
+    def slower_than(self) -> float:
+        """The share of calls that one has to be slower than to be hedged."""
+        return 0.9 if self._left >= _BURST / 2 else 0.95
 
     def called(self) -> None:
         """A first call was started."""

@@ -3,7 +3,7 @@
 Two estimates of the same samples. A peak EWMA (Finagle's, by Marius Eriksen and Ruben
 Oetting): a slower sample counts at once, a faster one by and by, so that a model that gets
 slow is avoided before it has ruined an average; times the calls in flight, so that load
-counts too. And an adaptive p90 by size of the prompt, out of counts that decay: the moment
+counts too. And adaptive quantiles by size of the prompt, out of counts that decay: the moment
 from which a call is slower than it usually is.
 """
 
@@ -104,12 +104,12 @@ class Latency:
         """What a call may cost now, load counted in; 0 for a model that nothing is known of, so that it is tried."""
         return self._average_s(now_s) * (self._in_flight + 1)
 
-    def p90_s(self, prompt_tokens: int, now_s: float) -> float | None:
-        """The time that nine of ten calls of this size take no longer than; None while too little is known."""
+    def quantile_s(self, share: float, prompt_tokens: int, now_s: float) -> float | None:
+        """The time that this share of the calls of this size take no longer than; None while too little is known."""
         of_size = self._by_size[_size(prompt_tokens)]
         for counts in (of_size, self._all):
             if counts and counts.weight_at(now_s) >= _WEIGHT_MIN:
-                return counts.quantile_s(0.9)
+                return counts.quantile_s(share)
         return None
 
     def _average_s(self, now_s: float) -> float:

@@ -179,7 +179,8 @@ class Router:
         routing = call.routing or self._settings.routing
         targets = self._order(call, last)
         now_s = _now_s()
-        hedge_after_s = targets[0].latency(call).p90_s(_size(call), now_s) if targets else None
+        slow = self._budget.slower_than
+        hedge_after_s = targets[0].latency(call).quantile_s(slow, _size(call), now_s) if targets else None
         course = Course(routing, range(len(targets)), now_s, deadline.at_s, hedge_after_s)
 
         async def one(move: Start) -> _Attempt[T]:

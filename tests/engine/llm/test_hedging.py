@@ -30,6 +30,17 @@ def test_what_was_saved_up_is_bounded() -> None:
     assert extra == 10
 
 
+def test_what_is_scarce_is_kept_for_the_slowest() -> None:
+    budget = HedgeBudget(share=0.5)
+    assert budget.slower_than == 0.95
+    for _ in range(20):
+        budget.called()
+    assert budget.slower_than == 0.9
+    while budget.may_hedge():
+        budget.hedged()
+    assert budget.slower_than == 0.95
+
+
 def test_nobody_hedges_while_the_providers_fail() -> None:
     budget = HedgeBudget()
     for _ in range(100):

@@ -58,10 +58,10 @@ def test_an_unknown_model_is_tried_and_a_slow_one_is_tried_again() -> None:
 
 def test_the_p90_needs_samples() -> None:
     latency, now_s = of(*[0.2] * 9)
-    assert latency.p90_s(300, now_s) is None
+    assert latency.quantile_s(0.9, 300, now_s) is None
     for _ in range(2):
         latency.add(0.2, 300, now_s)
-    assert latency.p90_s(300, now_s) == pytest.approx(0.2, rel=0.06)
+    assert latency.quantile_s(0.9, 300, now_s) == pytest.approx(0.2, rel=0.06)
 
 
 @given(st.lists(SECONDS, min_size=60, max_size=200))
@@ -70,7 +70,7 @@ def test_the_p90_is_that_of_the_samples(samples: list[float]) -> None:
     exact = float(np.quantile(samples, 0.9, method="inverted_cdf"))
     below = float(np.quantile(samples, 0.87, method="inverted_cdf"))
     above = float(np.quantile(samples, 0.93, method="inverted_cdf"))
-    p90_s = latency.p90_s(300, now_s)
+    p90_s = latency.quantile_s(0.9, 300, now_s)
     assert p90_s is not None
     assert below / 1.06 <= p90_s <= above * 1.06, exact
 
@@ -80,9 +80,9 @@ def test_the_p90_follows_what_is_new() -> None:
     later_s = now_s + 5 * DECAY_S
     for _ in range(50):
         latency.add(1.0, 300, later_s)
-    assert latency.p90_s(300, later_s) == pytest.approx(1.0, rel=0.06)
+    assert latency.quantile_s(0.9, 300, later_s) == pytest.approx(1.0, rel=0.06)
     # And a day later there is nothing left to go by.
-    assert latency.p90_s(300, later_s + 86_400) is None
+    assert latency.quantile_s(0.9, 300, later_s + 86_400) is None
 
 
 def test_after_days_the_counts_are_still_numbers() -> None:
@@ -90,7 +90,7 @@ def test_after_days_the_counts_are_still_numbers() -> None:
     for day in range(30):
         for _ in range(20):
             latency.add(0.3, 300, now_s + 86_400.0 * day)
-        assert latency.p90_s(300, now_s + 86_400.0 * day) == pytest.approx(0.3, rel=0.06)
+        assert latency.quantile_s(0.9, 300, now_s + 86_400.0 * day) == pytest.approx(0.3, rel=0.06)
 
 
 def test_sizes_of_prompts_are_apart_where_enough_is_known() -> None:
@@ -98,11 +98,11 @@ def test_sizes_of_prompts_are_apart_where_enough_is_known() -> None:
     for _ in range(3):
         latency.add(2.0, 3000, now_s)
     # Three are too few: all sizes together speak.
-    assert (latency.p90_s(3000, now_s) or 0) < 2.1
+    assert (latency.quantile_s(0.9, 3000, now_s) or 0) < 2.1
     for _ in range(20):
         latency.add(2.0, 3000, now_s)
-    assert latency.p90_s(3000, now_s) == pytest.approx(2.0, rel=0.06)
-    assert latency.p90_s(200, now_s) == pytest.approx(0.2, rel=0.06)
+    assert latency.quantile_s(0.9, 3000, now_s) == pytest.approx(2.0, rel=0.06)
+    assert latency.quantile_s(0.9, 200, now_s) == pytest.approx(0.2, rel=0.06)
 
 
 UNIT = st.floats(0, 1, exclude_max=True)
