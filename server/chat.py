@@ -101,6 +101,22 @@ def _notes(done: pb.RespondResponse) -> Iterator[str]:
         yield f"  {change.name} = {shown.text}{note}" + (f" “{shown.quote}”" if shown.quote else "")
     stages = " ".join(f"{_STAGE[stage.stage]} {_ms(stage.duration):.1f}" for stage in turn.trace.stages)
     yield f"  {_ms(turn.trace.total):.1f} ms: {stages}"
+    yield from _models(turn.trace)
+
+
+def _models(trace: pb.Trace) -> Iterator[str]:
+    """Which models answered, where any did, and what they took."""
+    asked = [stage for stage in trace.stages if stage.provider not in {"", "local"}]
+    said = [f"{_STAGE[one.stage]} {one.model}" + f" of {one.calls} calls" * (one.calls > 1) for one in asked]
+    if trace.degraded:
+        said.append("the built-in engine stood in for the models")
+    usage = trace.usage
+    if usage.input_tokens:
+        cost = f", ${usage.cost_usd:.5f}" if usage.cost_usd else ""
+        wasted = f" (${usage.wasted_cost_usd:.5f} thrown away)" if usage.wasted_cost_usd else ""
+        said.append(f"{usage.input_tokens} + {usage.output_tokens} tokens{cost}{wasted}")
+    if said:
+        yield f"  {'; '.join(said)}"
 
 
 def _ms(span: Duration) -> float:
